@@ -1,0 +1,3 @@
+//! The program: arguments, commands, errors with hints and exit codes.
+
+fn main() {}

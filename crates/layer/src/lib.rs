@@ -1,0 +1,1 @@
+//! Tar to tree to blob in one pass: apply, diff, encode, compress.

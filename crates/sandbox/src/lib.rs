@@ -1,0 +1,1 @@
+//! Run one process in isolation; the only crate with unsafe code.

@@ -1,0 +1,1 @@
+//! State on disk: blobs, snapshots, the index, locks, garbage collection.

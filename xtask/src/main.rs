@@ -1,0 +1,3 @@
+//! What people run: demo, test, ci, bench, dist, tidy.
+
+fn main() {}
