@@ -1,1 +1,33 @@
 //! Run one process in isolation; the only crate with unsafe code.
+//!
+//! A [`Spec`] (plain data) is handed to a re-executed copy of our own program, which is single-threaded and so may
+//! unshare namespaces, fork, mount and drop privileges; it becomes the parent of the step's pid 1. Nothing is ever
+//! mounted where the host could see it, and nothing is left running when our process ends, however it ends.
+//!
+//! | file | what |
+//! |---|---|
+//! | `spec.rs` | the input: what to run, in which world |
+//! | `spawn.rs` | our side: start the child, talk with it, wait, kill |
+//! | `child/` | the other side, one file per concern, in the order in which it happens |
+//! | `stubs.rs` | mount points that had to be made, and how they disappear again |
+//! | `user_namespace.rs` | becoming root of an own user namespace at start-up |
+//! | `probe.rs` | what this machine permits, and what would lift a limit |
+//! | `overlay.rs`, `mounts.rs` | detached overlays and the calls beneath |
+//! | `tree.rs` | removing trees without leaving them |
+#![allow(unsafe_code, reason = "system calls that no safe wrapper covers; every block says why it is sound")]
+
+mod error;
+mod spec;
+
+pub mod overlay;
+pub mod tree;
+
+mod probe;
+mod spawn;
+mod user_namespace;
+
+pub use error::{Errno, Error};
+pub use probe::{Probe, Tier, probe};
+pub use spawn::{Child, Exit, Killer, init, spawn};
+pub use spec::{DEFAULT_HOSTNAME, Mount, MountKind, Network, Root, Security, Source, Spec, Stdio};
+pub use user_namespace::{Entered, enter};
