@@ -1,17 +1,24 @@
-//! The client: what can be asked of registries. Each verb lives in its own file.
+//! The client: what can be asked of registries. Each verb lives in its own file; here is which places are asked.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use jettison_oci::{Descriptor, Digest, Hasher, Reference};
+use jettison_oci::{Descriptor, Hasher, Reference};
+use ureq::http::Method;
 
-use crate::{Config, Result};
+use crate::credentials::{Identity, login};
+use crate::transport::{Endpoint, Request, Scopes, Target, Transport};
+use crate::{Config, Error, Result};
 
 /// Talks to registries. Share one per process: it is `Sync`, remembers tokens and pools connections.
+///
+/// Every call blocks until it is done, has failed, or the callback given to [`Config::cancel`] says stop.
 #[derive(Debug)]
 pub struct Client {
-    #[expect(dead_code)]
+    pub(crate) transport: Transport,
     config: Config,
+    /// Which place served a name last, so that a dead mirror is waited for once.
+    served: Mutex<HashMap<String, usize>>,
 }
 
 /// A manifest or an index, verified.
@@ -45,94 +52,123 @@ pub struct Seen {
     pub hasher: Hasher,
 }
 
+/// A repository at a registry: where a request goes.
+pub(crate) struct Site {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) repository: String,
+}
+
 impl Client {
     /// A client that obeys `config`. Opens no connection yet.
     pub fn new(config: Config) -> Self {
-        Self { config }
-    }
-
-    /// The manifest or index that `reference` names, from a mirror or the registry itself.
-    ///
-    /// A digest in the reference is verified; without one the descriptor's digest is computed from the bytes.
-    pub fn manifest(&self, _reference: &Reference) -> Result<Fetched> {
-        todo!()
-    }
-
-    /// What `reference` means now, without fetching it; `None` if there is no such manifest.
-    pub fn head_manifest(&self, _reference: &Reference) -> Result<Option<Descriptor>> {
-        todo!()
-    }
-
-    /// Streams a blob from `from_offset` on into `out`; `progress` is told the absolute number of bytes so far.
-    ///
-    /// The size is verified. From offset 0 the digest is verified too; from a later one only the caller can do it
-    /// (or use [`Client::blob_after`]).
-    pub fn blob(
-        &self,
-        _reference: &Reference,
-        _descriptor: &Descriptor,
-        _from_offset: u64,
-        _out: &mut dyn Write,
-        _progress: &dyn Fn(u64),
-    ) -> Result<()> {
-        todo!()
-    }
-
-    /// Like [`Client::blob`], continuing after bytes whose hash is known, so that the digest of the whole is verified.
-    pub fn blob_after(
-        &self,
-        _reference: &Reference,
-        _descriptor: &Descriptor,
-        _seen: Seen,
-        _out: &mut dyn Write,
-        _progress: &dyn Fn(u64),
-    ) -> Result<()> {
-        todo!()
-    }
-
-    /// A small blob (a config) in memory, verified. Refuses descriptors larger than `limit` bytes.
-    pub fn blob_bytes(
-        &self,
-        _reference: &Reference,
-        _descriptor: &Descriptor,
-        _limit: u64,
-    ) -> Result<Vec<u8>> {
-        todo!()
-    }
-
-    /// Makes sure that the repository of `reference` holds a blob: looks, then tries to mount it from each
-    /// repository in `mount_from` (of the same registry), then uploads it from the file that `open` gives.
-    ///
-    /// `open` may be called several times. `progress` is told the absolute number of bytes sent; it may step back.
-    pub fn push_blob(
-        &self,
-        _reference: &Reference,
-        _descriptor: &Descriptor,
-        _open: &dyn Fn() -> io::Result<File>,
-        _mount_from: &[String],
-        _progress: &dyn Fn(u64),
-    ) -> Result<Pushed> {
-        todo!()
-    }
-
-    /// Puts a manifest or index under the tag of `reference`, or under its digest if it has no tag.
-    pub fn push_manifest(&self, _reference: &Reference, _media_type: &str, _bytes: &[u8]) -> Result<Digest> {
-        todo!()
+        let (insecure, registries) = (config.insecure.clone(), config.registries.clone());
+        let trusted = Arc::new(move |place: &str| insecure.contains(place) || registries.is_insecure(place));
+        Self { transport: Transport::new(&config, trusted), config, served: Mutex::default() }
     }
 
     /// Whether `host` accepts this user and password. Stores nothing.
-    pub fn check_login(&self, _host: &str, _user: &str, _password: &str) -> Result<()> {
-        todo!()
+    pub fn check_login(&self, host: &str, user: &str, password: &str) -> Result<()> {
+        let identity = Identity::with_password(user, password, "");
+        let endpoint = self.transport.endpoint(canonical(host), false).with_identity(identity);
+        let request = Request::new(
+            Method::GET,
+            Target::Path("/v2/".to_owned()),
+            "",
+            Scopes::none(),
+            "log in".to_owned(),
+        );
+        self.transport.send(&endpoint, &request)?.expect(&[200])?.discard();
+        Ok(())
     }
 
     /// Stores credentials for `host`: in the credential program that is configured for it, else in `config.json`.
     /// Returns where they went, for people.
-    pub fn save_login(&self, _host: &str, _user: &str, _password: &str) -> Result<String> {
-        todo!()
+    pub fn save_login(&self, host: &str, user: &str, password: &str) -> Result<String> {
+        let config = self.docker_config()?;
+        let place = login::save(config, canonical(host), user, password, &self.config.cancel)?;
+        self.transport.credentials().forget();
+        Ok(place)
     }
 
     /// Forgets the credentials for `host`. Returns whether there were any.
-    pub fn erase_login(&self, _host: &str) -> Result<bool> {
-        todo!()
+    pub fn erase_login(&self, host: &str) -> Result<bool> {
+        let erased = login::erase(self.docker_config()?, canonical(host), &self.config.cancel)?;
+        self.transport.credentials().forget();
+        Ok(erased)
+    }
+
+    fn docker_config(&self) -> Result<&std::path::Path> {
+        self.config.credentials.docker_config.as_deref().ok_or_else(|| Error::Environment {
+            variable: "HOME",
+            reason: "not set, so there is no place for config.json; DOCKER_CONFIG can name one".to_owned(),
+        })
+    }
+
+    /// Where a push of `reference` goes.
+    pub(crate) fn push_site(&self, reference: &Reference) -> Site {
+        let place = self.config.registries.push_place(reference);
+        Site { endpoint: self.transport.endpoint(&place.host, place.insecure), repository: place.repository }
+    }
+
+    /// Asks the places that may hold `reference`, one after the other, until one answers. The error that counts is
+    /// the registry's own, not a mirror's.
+    pub(crate) fn ask_places<T>(
+        &self,
+        reference: &Reference,
+        mut ask: impl FnMut(&Site) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let places = self.config.registries.pull_places(reference)?;
+        let own = places.len() - 1;
+        let name = reference.name();
+        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+        let first = served.filter(|i| *i <= own);
+        let order = first.into_iter().chain((0..=own).filter(|i| Some(*i) != first));
+        let mut outcome = Ok(None);
+        for i in order {
+            let place = &places[i];
+            let site = Site {
+                endpoint: self.transport.endpoint(&place.host, place.insecure),
+                repository: place.repository.clone(),
+            };
+            match ask(&site) {
+                Ok(Some(value)) => {
+                    self.served.lock().unwrap_or_else(PoisonError::into_inner).insert(name, i);
+                    return Ok(Some(value));
+                }
+                // Our own troubles are the same everywhere.
+                Err(error @ (Error::Canceled | Error::Output(_) | Error::Input(_))) => return Err(error),
+                result if i == own => outcome = result,
+                _ => {}
+            }
+        }
+        outcome
+    }
+}
+
+/// `docker.io` under all the names that people type at a login.
+fn canonical(host: &str) -> &str {
+    let bare = host.strip_prefix("https://").or_else(|| host.strip_prefix("http://")).unwrap_or(host);
+    match bare.split('/').next().unwrap_or(bare) {
+        "" | "index.docker.io" | "registry-1.docker.io" | "hub.docker.com" => jettison_oci::DOCKER_HUB,
+        host => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_docker_hub_at_a_login() {
+        for host in ["", "docker.io", "https://index.docker.io/v1/", "registry-1.docker.io"] {
+            assert_eq!(canonical(host), "docker.io");
+        }
+        assert_eq!(canonical("http://localhost:5000/"), "localhost:5000");
+    }
+
+    #[test]
+    fn a_client_can_be_shared() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Client>();
     }
 }

@@ -7,12 +7,23 @@
 //! all that can happen to it, `blob_push.rs` for the long way of an upload, `credentials/` for who we say we are.
 //! `fake` is a registry for tests, with scripted faults.
 
+mod blob_pull;
+mod blob_push;
 mod client;
 mod config;
+mod credentials;
 mod error;
+#[cfg(any(test, feature = "fake"))]
+#[doc(hidden)]
+pub mod fake;
+mod hosts;
+mod manifest;
+mod mount;
+mod resolve;
+mod transport;
 
 pub use client::{Client, Fetched, Pushed, Seen};
-pub use config::{Config, Registry};
+pub use config::Config;
 pub use error::{Error, Kind, Message, Refusal};
 
 /// What functions of this crate return.

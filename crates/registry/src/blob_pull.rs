@@ -1,0 +1,236 @@
+//! Blobs on their way in: streamed, hashed and counted as they pass, continued where a body broke off.
+//!
+//! The bytes never wait in memory. A break is followed by a request for the rest (`Range`), at the next mirror if this
+//! one does not recover; the hash goes on across the seam.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use jettison_oci::{Descriptor, Hasher, Reference};
+use ureq::http::Method;
+
+use crate::client::{Seen, Site};
+use crate::transport::{Request, Response, Scopes, Target, backoff, is_transient};
+use crate::{Client, Error, Result};
+
+/// Bytes per read.
+const BUFFER_LEN: usize = 128 * 1024;
+/// A try that brought this much, bytes, does not count as a failure (containers/image `docker/body_reader.go`).
+const PROGRESS_LEN: u64 = 1024 * 1024;
+/// Nor does one that lasted this long.
+const PROGRESS_TIME: Duration = Duration::from_secs(60);
+/// Tries without progress before a place is given up.
+const FAILURES_MAX: u32 = 4;
+
+/// A blob that is being fetched.
+struct Download<'a> {
+    descriptor: &'a Descriptor,
+    offset: u64,
+    /// None if the caller verifies the digest itself.
+    hasher: Option<Hasher>,
+    out: &'a mut dyn Write,
+    progress: &'a dyn Fn(u64),
+    /// Who sent the last bytes.
+    host: String,
+}
+
+impl Client {
+    /// Streams a blob from `from_offset` on into `out`; `progress` is told the absolute number of bytes so far.
+    ///
+    /// The size is verified. From offset 0 the digest is verified too; from a later one only the caller can do it
+    /// (or use [`Client::blob_after`]). What was written before an error is right as far as it goes only after the
+    /// whole has been verified.
+    pub fn blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        from_offset: u64,
+        out: &mut dyn Write,
+        progress: &dyn Fn(u64),
+    ) -> Result<()> {
+        let hasher = (from_offset == 0).then(|| descriptor.digest.hasher());
+        let host = reference.host().to_owned();
+        self.download(reference, Download { descriptor, offset: from_offset, hasher, out, progress, host })
+    }
+
+    /// Like [`Client::blob`], continuing after bytes whose hash is known, so that the digest of the whole is verified.
+    pub fn blob_after(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        seen: Seen,
+        out: &mut dyn Write,
+        progress: &dyn Fn(u64),
+    ) -> Result<()> {
+        let host = reference.host().to_owned();
+        let hasher = Some(seen.hasher);
+        self.download(reference, Download { descriptor, offset: seen.offset, hasher, out, progress, host })
+    }
+
+    /// A small blob (a config) in memory, verified. Refuses descriptors larger than `limit` bytes.
+    pub fn blob_bytes(&self, reference: &Reference, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        if descriptor.size > limit {
+            return Err(Error::TooLarge { host: reference.host().to_owned(), what: "the blob", limit });
+        }
+        let mut bytes = Vec::new();
+        self.blob(reference, descriptor, 0, &mut bytes, &|_| {})?;
+        Ok(bytes)
+    }
+
+    fn download(&self, reference: &Reference, mut download: Download<'_>) -> Result<()> {
+        let size = download.descriptor.size;
+        if download.offset < size {
+            self.ask_places(reference, |site| self.download_from(site, &mut download).map(Some))?;
+        }
+        download.out.flush().map_err(Error::Output)?;
+        let digest = &download.descriptor.digest;
+        if download.offset != size {
+            let (host, digest) = (download.host, digest.clone());
+            return Err(Error::SizeMismatch { host, digest, expected: size, actual: download.offset });
+        }
+        let Some(hasher) = download.hasher else { return Ok(()) };
+        let actual = hasher.finish();
+        if actual == *digest {
+            Ok(())
+        } else {
+            Err(Error::DigestMismatch { host: download.host, expected: digest.clone(), actual })
+        }
+    }
+
+    /// Fetches what is missing from one place, however many requests it takes.
+    fn download_from(&self, site: &Site, download: &mut Download<'_>) -> Result<()> {
+        let mut failures = 0;
+        while download.offset < download.descriptor.size {
+            let (start, before) = (Instant::now(), download.offset);
+            let response = self.request_rest(site, download)?;
+            download.host = response.host();
+            match self.receive(response, download) {
+                Ok(()) => {}
+                Err(error) if is_transient(&error) => {
+                    let progressed = download.offset - before >= PROGRESS_LEN
+                        || (download.offset > before && start.elapsed() >= PROGRESS_TIME);
+                    failures = if progressed { 1 } else { failures + 1 };
+                    if failures >= FAILURES_MAX {
+                        return Err(error);
+                    }
+                    self.transport.wait(backoff(failures))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn request_rest(&self, site: &Site, download: &Download<'_>) -> Result<Response> {
+        let digest = &download.descriptor.digest;
+        let mut request = Request::new(
+            Method::GET,
+            Target::Path(format!("/v2/{}/blobs/{digest}", site.repository)),
+            &site.repository,
+            Scopes::pull(&site.repository),
+            format!("give the blob {digest}"),
+        )
+        // Compression on the way would make offsets meaningless.
+        .header("Accept-Encoding", "identity");
+        if download.offset > 0 {
+            request = request.header("Range", format!("bytes={}-", download.offset));
+        }
+        self.transport.send(&site.endpoint, &request)?.expect(&[200, 206])
+    }
+
+    /// Passes one body on. Ends with success when the blob is complete, or with the error that ended the body.
+    fn receive(&self, response: Response, download: &mut Download<'_>) -> Result<()> {
+        let size = download.descriptor.size;
+        let mut skip = match response.status() {
+            206 => {
+                check_range(&response, download.offset, size)?;
+                0
+            }
+            // The server knows no ranges and starts again.
+            _ => download.offset,
+        };
+        if response.status() == 200
+            && let Some(actual) = response.header("content-length").and_then(|v| v.trim().parse().ok())
+            && actual != size
+        {
+            return Err(self.wrong_size(&response, download, actual));
+        }
+        let url = response.url().clone();
+        let host = response.host();
+        let mut body = response.into_body();
+        let mut buffer = vec![0; BUFFER_LEN];
+        loop {
+            self.transport.check_canceled()?;
+            let n = body.read(&mut buffer).map_err(|e| self.transport.body_error(&url, &e))?;
+            if n == 0 {
+                break;
+            }
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(n);
+            skip -= skipped as u64;
+            let bytes = &buffer[skipped..n];
+            if download.offset + bytes.len() as u64 > size {
+                let actual = download.offset + bytes.len() as u64;
+                let digest = download.descriptor.digest.clone();
+                return Err(Error::SizeMismatch { host, digest, expected: size, actual });
+            }
+            if bytes.is_empty() {
+                continue;
+            }
+            if let Some(hasher) = &mut download.hasher {
+                hasher.update(bytes);
+            }
+            download.out.write_all(bytes).map_err(Error::Output)?;
+            download.offset += bytes.len() as u64;
+            (download.progress)(download.offset);
+        }
+        if download.offset < size {
+            let reason = "it closed the connection too early".to_owned();
+            return Err(Error::Unreachable { host, reason, transient: true });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as one of the steps")]
+    fn wrong_size(&self, response: &Response, download: &Download<'_>, actual: u64) -> Error {
+        Error::SizeMismatch {
+            host: response.host(),
+            digest: download.descriptor.digest.clone(),
+            expected: download.descriptor.size,
+            actual,
+        }
+    }
+}
+
+/// `Content-Range: bytes 100-199/200` must be what was asked for.
+fn check_range(response: &Response, offset: u64, size: u64) -> Result<()> {
+    let value = response.header("content-range").unwrap_or_default();
+    match parse_range(value) {
+        Some((start, total)) if start == offset && total.is_none_or(|total| total == size) => Ok(()),
+        _ => Err(response.invalid(format!("asked for bytes from {offset} of {size}, it sends {value:?}"))),
+    }
+}
+
+/// Start and total length.
+fn parse_range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = value.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
+    let start = range.split_once('-')?.0.trim().parse().ok()?;
+    let total = match total.trim() {
+        "*" => None,
+        total => Some(total.parse().ok()?),
+    };
+    Some((start, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(parse_range("bytes 100-199/200"), Some((100, Some(200))));
+        assert_eq!(parse_range("bytes 5-9/*"), Some((5, None)));
+        for text in ["", "bytes */200", "100-199/200", "bytes 1-2", "bytes x-2/3"] {
+            assert_eq!(parse_range(text), None, "{text}");
+        }
+    }
+}
