@@ -90,7 +90,9 @@ pub enum Error {
         program: String,
     },
     /// The file is no program of this machine (another architecture, a script without `#!`).
-    #[error("{program}: not a program for this machine (another architecture, or a script without a #! line)")]
+    #[error(
+        "{program}: not a program for this machine (another architecture, or a script without a #! line)"
+    )]
     ProgramFormat {
         /// Path inside the root.
         program: String,

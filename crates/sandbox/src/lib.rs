@@ -7,23 +7,32 @@
 //! | file | what |
 //! |---|---|
 //! | `spec.rs` | the input: what to run, in which world |
-//! | `spawn.rs` | our side: start the child, talk with it, wait, kill |
+//! | `spawn.rs`, `protocol.rs` | our side: start the child, talk with it, wait, kill |
 //! | `child/` | the other side, one file per concern, in the order in which it happens |
 //! | `stubs.rs` | mount points that had to be made, and how they disappear again |
-//! | `user_namespace.rs` | becoming root of an own user namespace at start-up |
+//! | `user_namespace.rs`, `id_ranges.rs` | becoming root of an own user namespace at start-up |
 //! | `probe.rs` | what this machine permits, and what would lift a limit |
 //! | `overlay.rs`, `mounts.rs` | detached overlays and the calls beneath |
-//! | `tree.rs` | removing trees without leaving them |
-#![allow(unsafe_code, reason = "system calls that no safe wrapper covers; every block says why it is sound")]
+//! | `in_root.rs`, `tree.rs` | walking and making paths in a hostile root; removing trees without leaving them |
+//! | `sys.rs` | all unsafe code: system calls that no safe wrapper covers |
+//!
+//! Needs Linux 5.12 (mount_setattr).
 
+mod child;
 mod error;
-mod spec;
-
+mod executable;
+mod id_ranges;
+mod in_root;
+mod mounts;
 pub mod overlay;
-pub mod tree;
-
 mod probe;
+mod protocol;
 mod spawn;
+mod spec;
+mod stubs;
+#[allow(unsafe_code, reason = "system calls that no safe wrapper covers; every block says why it is sound")]
+mod sys;
+pub mod tree;
 mod user_namespace;
 
 pub use error::{Errno, Error};

@@ -1,14 +1,31 @@
-//! Our side of a running step.
+//! Our side of a running step: start the child that sets it up, hear what becomes of it, wait, kill.
+//!
+//! Read `protocol.rs` for what is said and `child/mod.rs` for what the other side does.
 
-use std::io::PipeReader;
+use std::fs::File;
+use std::io::{self, PipeReader, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use crate::{Error, Spec};
+use rustix::fs::MemfdFlags;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+use serde::{Deserialize, Serialize};
 
-/// Must be the first call in `main`: if this process is the child that sets up a sandbox, it never returns.
-pub fn init() {}
+use crate::error::Context as _;
+use crate::protocol::{self, Message};
+use crate::{Error, Spec, Stdio, executable, sys};
+
+/// Must be the first call in `main`: if this process is a child that sets up a sandbox, it never returns.
+pub fn init() {
+    if let Some(role) = protocol::role() {
+        crate::child::run(role);
+    }
+}
 
 /// How the process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// The exit code, if it exited.
     pub code: Option<i32>,
@@ -33,40 +50,190 @@ impl Exit {
 /// A running process in its sandbox. Dropping it kills everything inside.
 #[derive(Debug)]
 pub struct Child {
-    /// Reads its standard output ([`crate::Stdio::Piped`]).
+    /// Reads its standard output ([`Stdio::Piped`]). Read both, or the process stops when a pipe is full.
     pub stdout: Option<PipeReader>,
     /// Reads its standard error.
     pub stderr: Option<PipeReader>,
+    setup: Setup,
+    killer: Killer,
 }
 
 impl Child {
     /// Waits until the process and everything that it started have ended and the mount points made for it are gone.
-    pub fn wait(self) -> Result<Exit, Error> {
-        Err(Error::Internal("not there yet".into()))
+    ///
+    /// # Errors
+    /// [`Error::ChildVanished`] if the process that supervises it was killed from outside; nothing runs then either.
+    pub fn wait(mut self) -> Result<Exit, Error> {
+        loop {
+            match protocol::receive(self.setup.control.as_fd()).context("wait for the step")? {
+                Some((Message::Exited(exit), _)) => {
+                    self.setup.reap();
+                    return Ok(exit);
+                }
+                Some((Message::Failed(error), _)) => return Err(error),
+                Some(_) => {}
+                None => return Err(self.setup.vanished()),
+            }
+        }
     }
 
     /// A handle for killing it from elsewhere.
     pub fn killer(&self) -> Killer {
-        Killer {}
+        self.killer.clone()
     }
 }
 
 /// Kills a sandbox from any thread. Cheap to clone; outlives the child harmlessly.
 #[derive(Clone, Debug)]
-pub struct Killer {}
+pub struct Killer {
+    /// Pid 1 inside. A pidfd never means another process.
+    first: Arc<OwnedFd>,
+}
 
 impl Killer {
     /// Ends everything inside at once. No error if it is over already.
-    pub fn kill(&self) {}
+    pub fn kill(&self) {
+        let _ = pidfd_send_signal(&*self.first, Signal::KILL);
+    }
 
-    /// Sends a signal to the process (pid 1 inside: signals without a handler are ignored, except SIGKILL).
+    /// Sends a signal to the process (pid 1 inside: signals without a handler are ignored, except SIGKILL). A number
+    /// that is no signal does nothing.
     pub fn signal(&self, signal: i32) {
-        let _ = signal;
+        if let Some(signal) = Signal::from_named_raw(signal) {
+            let _ = pidfd_send_signal(&*self.first, signal);
+        }
     }
 }
 
-/// Starts the process. Returns when it has been executed, or with the reason why not.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.setup.reaped {
+            self.killer.kill();
+        }
+    }
+}
+
+/// The child that set the sandbox up and now waits for pid 1.
+#[derive(Debug)]
+struct Setup {
+    pid: OwnedFd,
+    control: OwnedFd,
+    reaped: bool,
+}
+
+impl Setup {
+    /// Collects the exit status of the child, which ends right after its last message.
+    fn reap(&mut self) -> String {
+        self.reaped = true;
+        loop {
+            match waitid(WaitId::PidFd(self.pid.as_fd()), WaitIdOptions::EXITED) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(Some(status)) => {
+                    return match (status.exit_status(), status.terminating_signal()) {
+                        (_, Some(signal)) => format!("signal {signal}"),
+                        (code, None) => format!("exit code {}", code.unwrap_or_default()),
+                    };
+                }
+                Ok(None) => return "still running".into(),
+                Err(errno) => return crate::Errno::from(errno).to_string(),
+            }
+        }
+    }
+
+    fn vanished(&mut self) -> Error {
+        Error::ChildVanished { status: self.reap() }
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        if !self.reaped {
+            // Whatever it is doing: without it and pid 1 (see `Child::drop`, which runs first) nothing is left.
+            let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Both);
+            self.reap();
+        }
+    }
+}
+
+/// Starts the process. Returns when it has been executed, or with the reason why not. Takes a few milliseconds; may be
+/// called from many threads at once.
+///
+/// # Errors
+/// Everything that keeps the program from running is an error here, never an exit code; see [`Error`].
 pub fn spawn(spec: &Spec) -> Result<Child, Error> {
-    let _ = spec;
-    Err(Error::Internal("not there yet".into()))
+    if spec.argv.is_empty() {
+        return Err(Error::EmptyCommand);
+    }
+    let spec_file = send_to_file(spec).context("write the spec of the sandbox")?;
+    let mut setup;
+    let (mut stdout, mut stderr) = (None, None);
+    match spec.stdio {
+        Stdio::Piped => {
+            // The writing end is closed at once: standard input is at its end.
+            let (input, _) = io::pipe().context("make a pipe")?;
+            let (read_out, write_out) = io::pipe().context("make a pipe")?;
+            let (read_err, write_err) = io::pipe().context("make a pipe")?;
+            setup = start(
+                protocol::SANDBOX_ROLE,
+                [input.as_fd(), write_out.as_fd(), write_err.as_fd()],
+                &spec_file,
+            )?;
+            (stdout, stderr) = (Some(read_out), Some(read_err));
+        }
+        Stdio::Inherit => {
+            let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+            setup =
+                start(protocol::SANDBOX_ROLE, [input.as_fd(), output.as_fd(), errors.as_fd()], &spec_file)?;
+        }
+    }
+    match protocol::receive(setup.control.as_fd()).context("talk with the sandbox")? {
+        Some((Message::Started, Some(first))) => {
+            Ok(Child { stdout, stderr, setup, killer: Killer { first: Arc::new(first) } })
+        }
+        Some((Message::Failed(error), _)) => {
+            setup.reap();
+            Err(error)
+        }
+        None => Err(setup.vanished()),
+        Some((other, _)) => Err(Error::Internal(format!("the sandbox said {other:?} first"))),
+    }
+}
+
+/// Lets a child try what is permitted here; see `probe.rs`.
+pub(crate) fn spawn_probe() -> Result<crate::Probe, Error> {
+    let nothing = send_to_file(&()).context("write the spec of the probe")?;
+    let (input, output) = io::pipe().context("make a pipe")?;
+    let mut setup = start(protocol::PROBE_ROLE, [input.as_fd(), output.as_fd(), output.as_fd()], &nothing)?;
+    match protocol::receive(setup.control.as_fd()).context("talk with the probe")? {
+        Some((Message::Probed(probe), _)) => {
+            setup.reap();
+            Ok(probe)
+        }
+        Some((other, _)) => Err(Error::Internal(format!("the probe said {other:?}"))),
+        None => Err(setup.vanished()),
+    }
+}
+
+/// Starts a child in a role.
+fn start(role: &str, standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup, Error> {
+    let executable = executable::own().context("find our own program")?;
+    let (ours, theirs) = protocol::channel().context("make a socket")?;
+    let [input, output, errors] = standard;
+    let descriptors = [input, output, errors, theirs.as_fd(), spec.as_fd()];
+    let arguments = protocol::arguments(role);
+    let pid: Pid = sys::spawn(&executable.path, &arguments, &descriptors)
+        // Some security modules refuse to execute from a mount that is attached nowhere.
+        .or_else(|_| sys::spawn(c"/proc/self/exe", &arguments, &descriptors))
+        .context("start the process that sets up the sandbox")?;
+    // It is our child and not yet reaped, so the number still means it.
+    let pid = pidfd_open(pid, PidfdFlags::empty()).context("open a pidfd")?;
+    Ok(Setup { pid, control: ours, reaped: false })
+}
+
+/// Writes a value to a file in memory, ready to be read.
+fn send_to_file(value: &impl Serialize) -> io::Result<File> {
+    let mut file = File::from(rustix::fs::memfd_create("sandbox", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.rewind()?;
+    Ok(file)
 }
