@@ -1,0 +1,167 @@
+//! COPY and ADD: what is selected from where, and where it goes.
+//!
+//! Source: BuildKit `dockerfile2llb/convert_copy.go`.
+
+use jettison_dockerfile::{self as ast, CopyCommon, Diagnostic};
+
+use crate::draft::Draft;
+use crate::graph::{Action, Copy, Source};
+use crate::planner::{At, Planner};
+use crate::remote::{self, Remote};
+use crate::{file_mode, path, step_name};
+
+impl Planner<'_> {
+    pub(crate) fn copy(&mut self, draft: &mut Draft, copy: &ast::Copy, at: At<'_>) -> Result<(), Diagnostic> {
+        let from = match &copy.from {
+            None => Source::Context,
+            Some(word) => {
+                let expander = self.expander(draft, at);
+                let (name, span) = (expander.word(word)?, expander.span(word.span));
+                self.copy_source(draft, &name, span)?
+            }
+        };
+        let mut planned = self.selection(draft, "COPY", &copy.common, from, at)?;
+        planned.parents = copy.parents;
+        self.record_copy(draft, "COPY", &copy.common, planned, at)
+    }
+
+    pub(crate) fn add(&mut self, draft: &mut Draft, add: &ast::Add, at: At<'_>) -> Result<(), Diagnostic> {
+        if let Some(checksum) = &add.checksum {
+            let expander = self.expander(draft, at);
+            let span = expander.span(checksum.span);
+            if !expander.word(checksum)?.is_empty() {
+                check_checksum_use(&add.common, span)?;
+            }
+        }
+        let mut planned = self.selection(draft, "ADD", &add.common, Source::Context, at)?;
+        planned.unpack = add.unpack.unwrap_or(true);
+        self.record_copy(draft, "ADD", &add.common, planned, at)
+    }
+
+    fn copy_source(&mut self, draft: &Draft, name: &str, span: ast::Span) -> Result<Source, Diagnostic> {
+        if name.is_empty() {
+            return Ok(Source::Context);
+        }
+        let current = self.names.stage_name(draft.index);
+        self.source(draft, name, span, || {
+            format!(
+                "cannot copy from stage {name:?}, it needs to be defined before current stage {current:?}"
+            )
+        })
+    }
+
+    /// Expands what COPY and ADD share.
+    fn selection(
+        &self,
+        draft: &Draft,
+        keyword: &str,
+        common: &CopyCommon,
+        from: Source,
+        at: At<'_>,
+    ) -> Result<Copy, Diagnostic> {
+        let expander = self.expander(draft, at);
+        let mut sources = Vec::new();
+        for word in &common.sources {
+            let (source, span) = (expander.word(word)?, expander.span(word.span));
+            if let Some(remote) = remote::classify(&source) {
+                return Err(remote_source(keyword, remote, &source, span));
+            }
+            sources.push((source, span));
+        }
+        let mut inline = Vec::new();
+        for heredoc in &common.heredocs {
+            let span = expander.span(heredoc.span);
+            if heredoc.name.contains('/') {
+                let message = format!(
+                    "the name of a heredoc is a file name, it must not contain a slash: {}",
+                    heredoc.name
+                );
+                return Err(Diagnostic::error("copy", message, span));
+            }
+            let body =
+                if heredoc.expand { expander.heredoc(&heredoc.body, span)? } else { heredoc.body.clone() };
+            inline.push((heredoc.name.clone(), body));
+        }
+        let chown = common.chown.as_ref().map(|word| expander.word(word)).transpose()?;
+        let chmod = match &common.chmod {
+            None => None,
+            Some(word) => match expander.word(word)? {
+                text if text.is_empty() => None,
+                text => Some(
+                    file_mode::parse(&text)
+                        .map_err(|message| Diagnostic::error("value", message, expander.span(word.span)))?,
+                ),
+            },
+        };
+        let destination = expander.word(&common.destination)?;
+        Ok(Copy {
+            from,
+            sources,
+            inline,
+            destination: path::destination(&draft.working_directory(), &destination),
+            chown: chown.filter(|owner| !owner.is_empty()),
+            excludes: common.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
+            parents: false,
+            // BuildKit does an ordinary copy when a mode is given, and the result differs.
+            link: common.link && chmod.is_none(),
+            chmod,
+            unpack: false,
+            no_cache: self.options.no_cache,
+        })
+    }
+
+    fn record_copy(
+        &mut self,
+        draft: &mut Draft,
+        keyword: &str,
+        common: &CopyCommon,
+        mut planned: Copy,
+        at: At<'_>,
+    ) -> Result<(), Diagnostic> {
+        let expander = self.expander(draft, at);
+        let mut words = vec![keyword.to_owned()];
+        words.extend(planned.parents.then(|| "--parents".to_owned()));
+        words.extend(planned.chown.iter().map(|owner| format!("--chown={owner}")));
+        if let (Some(_), Some(mode)) = (&planned.chmod, &common.chmod) {
+            words.push(format!("--chmod={}", expander.word(mode)?));
+        }
+        words.extend(planned.sources.iter().map(|(source, _)| source.clone()));
+        words.extend(planned.inline.iter().map(|(name, _)| format!("<<{name}")));
+        words.push(expander.word(&common.destination)?);
+        // A source that expands to nothing is the root of what is copied from.
+        for (source, _) in planned.sources.iter_mut().filter(|(source, _)| source.is_empty()) {
+            "/".clone_into(source);
+        }
+        let text = step_name::text(at.text, expander.escape, &draft.environment);
+        let step = self.add_step(draft, Action::Copy(planned), at.span, text);
+        draft.record(format!("{} # buildkit", words.join(" ")), Some(step));
+        Ok(())
+    }
+}
+
+/// `--checksum` is for one remote source. (Remote sources themselves are refused where they stand.)
+fn check_checksum_use(common: &CopyCommon, span: ast::Span) -> Result<(), Diagnostic> {
+    let message = match &common.sources[..] {
+        [source] if remote::classify(&source.value).is_some() || source.value.contains('$') => return Ok(()),
+        [_] => "checksum requires HTTP(S) or Git sources",
+        _ => "checksum can't be specified for multiple sources",
+    };
+    Err(Diagnostic::error("copy", message, span))
+}
+
+fn remote_source(keyword: &str, remote: Remote, source: &str, span: ast::Span) -> Diagnostic {
+    match (keyword, remote) {
+        ("COPY", Remote::Url) => Diagnostic::error("copy", "source can't be a URL for COPY", span),
+        ("COPY", Remote::Git) => Diagnostic::error("copy", "source can't be a git ref for COPY", span),
+        (_, Remote::Url) => {
+            let message = format!("ADD of a URL is not supported yet: {source}");
+            Diagnostic::error("unsupported", message, span)
+                .with_hint("download it in a RUN, or before the build")
+        }
+        (_, Remote::Git) => {
+            let message = format!("ADD of a Git repository is not supported yet: {source}");
+            Diagnostic::error("unsupported", message, span)
+                .with_hint("clone it in a RUN, or before the build")
+        }
+    }
+}
