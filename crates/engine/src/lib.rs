@@ -1,1 +1,41 @@
 //! Carry out a plan: schedule, steps, cache, assemble, outputs.
+//!
+//! [`build()`] is the story of a build; start there. [`Images`] gets images from names and brings them in and out of
+//! registries, [`load()`] and [`write_tar`] do so for archives. What happens is told in [`event::Event`]s; nothing here
+//! prints, asks the environment or ends the process.
+
+mod assemble;
+mod build;
+mod cancel;
+mod context;
+mod demand;
+mod error;
+pub mod event;
+mod filesystem;
+mod finish;
+mod images;
+mod keys;
+mod load;
+pub mod network_files;
+mod output;
+mod ownership;
+mod prepare;
+mod pull;
+mod push;
+mod request;
+mod schedule;
+mod step;
+mod tasks;
+
+pub use build::build;
+pub use cancel::{Cancel, Guard};
+pub use error::Error;
+pub use finish::write_atomically;
+pub use images::{Image, Images};
+pub use load::{Loaded, load, load_folder};
+pub use output::archive::{ArchiveImage, write_folder, write_tar};
+pub use pull::Progress;
+pub use request::{
+    ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource, Destination, DockerfileSource,
+    LayerCompression, Output, Secret,
+};

@@ -1,1 +1,29 @@
-//! Tar to tree to blob in one pass: apply, diff, encode, compress.
+//! Tar to tree to blob in one pass: apply, diff, encode, compress; and the rules of COPY.
+//!
+//! Reading: [`decompress`] → [`apply`] (a layer becomes one overlayfs directory) or [`unpack_archive`] (ADD).
+//! Writing: [`diff`] (what a step changed) or [`walk`] → [`encode`]. `docs/formats/layer.md` says what the bytes are.
+//! Copying: [`select`] decides which files, [`copy`] carries them over.
+
+mod apply;
+mod archive;
+mod complete;
+pub mod copy;
+mod diff;
+mod encode;
+mod entry;
+mod error;
+mod header;
+mod inside;
+pub mod select;
+mod tar_stream;
+mod walk;
+
+pub use apply::{Applied, ApplyOptions, Limits, apply};
+pub use archive::{Archive, decompress, decompress_archive, detect};
+pub use complete::complete;
+pub use diff::diff;
+pub use encode::{ENCODER_VERSION, EncodeOptions, Encoded, encode};
+pub use entry::{Entry, Kind};
+pub use error::Error;
+pub use tar_stream::unpack_archive;
+pub use walk::walk;

@@ -1,0 +1,124 @@
+//! Config and manifest of the result: the plan's config, the layers that were made, the times that were asked for.
+//!
+//! Pure. Source: OCI image spec `config.md` and `manifest.md`; BuildKit `exporter/containerimage/writer.go` for what
+//! goes into the history.
+
+use jettison_oci::{
+    Compression, Descriptor, Digest, History, ImageConfig, Manifest, RootFs, media_type, time,
+    to_canonical_json,
+};
+use jettison_plan as plan;
+
+/// A layer of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    pub(crate) diff_id: Digest,
+    pub(crate) descriptor: Descriptor,
+}
+
+/// The two documents of an image, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Documents {
+    pub(crate) config: Vec<u8>,
+    pub(crate) config_descriptor: Descriptor,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) manifest_descriptor: Descriptor,
+}
+
+/// What BuildKit writes as the comment of the history entries that it makes; readers of histories look for it.
+const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// Puts the documents together. `base` are the layers of the base image, `new` those of the plan's steps in order.
+pub(crate) fn assemble(stage: &plan::Stage, base: &[Layer], new: &[Layer], epoch_seconds: i64) -> Documents {
+    let created = time::rfc3339(epoch_seconds);
+    let mut config: ImageConfig = stage.config.clone();
+    config.created = Some(created.clone());
+    config.rootfs = RootFs {
+        diff_ids: base.iter().chain(new).map(|layer| layer.diff_id.clone()).collect(),
+        ..RootFs::default()
+    };
+    config.history.extend(stage.history.iter().map(|entry| History {
+        created: Some(created.clone()),
+        created_by: Some(entry.created_by.clone()),
+        comment: Some(HISTORY_COMMENT.to_owned()),
+        empty_layer: entry.step.is_none(),
+        ..History::default()
+    }));
+    let config = to_canonical_json(&config);
+    let config_descriptor =
+        Descriptor::new(media_type::OCI_CONFIG, Digest::sha256(&config), config.len() as u64);
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::OCI_MANIFEST.to_owned()),
+        config: config_descriptor.clone(),
+        layers: base.iter().chain(new).map(|layer| layer.descriptor.clone()).collect(),
+        annotations: std::collections::BTreeMap::new(),
+        extra: std::collections::BTreeMap::new(),
+    };
+    let manifest = to_canonical_json(&manifest);
+    let manifest_descriptor =
+        Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(&manifest), manifest.len() as u64);
+    Documents { config, config_descriptor, manifest, manifest_descriptor }
+}
+
+/// Layers of an image that exists, with OCI media types: the result is an OCI manifest whatever its base was, and the
+/// bytes are the same under both names.
+pub(crate) fn base_layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
+    manifest
+        .layers
+        .iter()
+        .zip(&config.rootfs.diff_ids)
+        .map(|(descriptor, diff_id)| {
+            let mut descriptor = descriptor.clone();
+            if let Some(compression) = media_type::layer_compression(&descriptor.media_type) {
+                if descriptor.media_type.starts_with("application/vnd.docker.") {
+                    descriptor.media_type = oci_name(compression, &descriptor.media_type);
+                }
+            }
+            Layer { diff_id: diff_id.clone(), descriptor }
+        })
+        .collect()
+}
+
+fn oci_name(compression: Compression, docker_name: &str) -> String {
+    let name = compression.oci_layer();
+    if docker_name.contains(".foreign.") {
+        name.replace(".layer.", ".layer.nondistributable.")
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jettison_dockerfile::Span;
+
+    #[test]
+    fn documents_name_each_other_and_depend_on_nothing_else() {
+        let stage = plan::Stage {
+            index: 0,
+            name: None,
+            span: Span::default(),
+            base: plan::Fs::Scratch,
+            result: plan::Fs::Step(0),
+            steps: vec![0],
+            config: ImageConfig {
+                architecture: "amd64".into(),
+                os: "linux".into(),
+                ..ImageConfig::default()
+            },
+            history: vec![
+                plan::HistoryEntry { created_by: "COPY a /a # buildkit".into(), step: Some(0) },
+                plan::HistoryEntry { created_by: "CMD [\"/a\"]".into(), step: None },
+            ],
+        };
+        let layer = Layer {
+            diff_id: Digest::sha256(b"tar"),
+            descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::sha256(b"gz"), 2),
+        };
+        let documents = assemble(&stage, &[], &[layer], 315_532_800);
+        assert_eq!(documents.config_descriptor.digest, Digest::sha256(&documents.config));
+        insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#""#);
+    }
+}

@@ -1,0 +1,132 @@
+//! The folders that COPY, ADD and bind mounts read from: the build context and the named ones, read where they lie.
+//!
+//! Each has its own ignore file. Which files a step selects is decided by `layer::select`; the patterns come from
+//! `dockerfile::ignore`. Source of the look-up order: BuildKit `dockerui/config.go`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use jettison_dockerfile::ignore::Patterns;
+use jettison_layer::select::PathFilter;
+use jettison_plan::Source;
+
+use crate::error::Error;
+use crate::filesystem;
+use crate::request::{BuildRequest, ContextSource};
+
+/// Largest ignore file that is read, bytes.
+const IGNORE_BYTES_MAX: u64 = 1 << 20;
+
+/// One folder with its ignore patterns.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) root: OwnedFd,
+    /// For messages.
+    pub(crate) path: PathBuf,
+    pub(crate) ignore: Ignore,
+}
+
+/// Ignore patterns as a path filter.
+#[derive(Debug)]
+pub(crate) struct Ignore {
+    patterns: Patterns,
+    /// The file that they came from, for hints.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Ignore {
+    pub(crate) fn none() -> Self {
+        Self { patterns: Patterns::default(), file: None }
+    }
+
+    /// Patterns of `--exclude`.
+    pub(crate) fn from_patterns(patterns: Patterns) -> Self {
+        Self { patterns, file: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+}
+
+impl PathFilter for Ignore {
+    fn excluded(&self, path: &[u8]) -> bool {
+        !self.patterns.is_empty() && self.patterns.excludes(path)
+    }
+
+    fn may_reinclude(&self) -> bool {
+        self.patterns.has_negations()
+    }
+}
+
+/// All contexts of a build.
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    main: Option<Context>,
+    named: BTreeMap<String, Context>,
+}
+
+impl Contexts {
+    /// Opens the folders of `request` and reads their ignore files.
+    pub(crate) fn open(request: &BuildRequest) -> Result<Self, Error> {
+        let main = match &request.context {
+            ContextSource::Empty => None,
+            ContextSource::Folder(path) => {
+                let beside = request.dockerfile.path.as_deref().map(ignore_file_beside);
+                let candidates = beside.into_iter().chain([path.join(".dockerignore")]);
+                Some(Context {
+                    root: filesystem::open_directory(path)?,
+                    path: path.clone(),
+                    ignore: read_first(candidates)?,
+                })
+            }
+        };
+        let mut named = BTreeMap::new();
+        for (name, path) in &request.named_contexts {
+            let ignore = read_first([path.join(".dockerignore")].into_iter())?;
+            let context = Context { root: filesystem::open_directory(path)?, path: path.clone(), ignore };
+            named.insert(name.clone(), context);
+        }
+        Ok(Self { main, named })
+    }
+
+    /// The folder behind `source`; `None` if it is no folder, or the context is empty.
+    pub(crate) fn get(&self, source: &Source) -> Option<&Context> {
+        match source {
+            Source::Context => self.main.as_ref(),
+            Source::NamedContext(name) => self.named.get(name),
+            Source::Fs(_) => None,
+        }
+    }
+}
+
+fn ignore_file_beside(dockerfile: &Path) -> PathBuf {
+    let mut name = dockerfile.as_os_str().to_owned();
+    name.push(".dockerignore");
+    PathBuf::from(name)
+}
+
+/// The first of `candidates` that exists.
+fn read_first(candidates: impl Iterator<Item = PathBuf>) -> Result<Ignore, Error> {
+    for path in candidates {
+        let metadata = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                continue;
+            }
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        if metadata.len() > IGNORE_BYTES_MAX {
+            return Err(Error::io("read", path)(io::Error::other("it is larger than 1 MiB")));
+        }
+        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let patterns = Patterns::parse(&text).map_err(|e| {
+            Error::io("read", &path)(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
+        })?;
+        return Ok(Ignore { patterns, file: Some(path) });
+    }
+    Ok(Ignore::none())
+}

@@ -1,0 +1,161 @@
+//! Why a build, a pull or a push failed. Data until the program prints it: cause, place, hint.
+
+use std::io;
+use std::path::PathBuf;
+
+use jettison_dockerfile::{Diagnostic, Span};
+use jettison_layer as layer;
+use jettison_oci::Reference;
+use jettison_registry as registry;
+use jettison_sandbox as sandbox;
+use jettison_store as store;
+
+/// Everything that can go wrong here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Dockerfile has errors; nothing ran.
+    #[error("{}", first_message(.0))]
+    Dockerfile(Vec<Diagnostic>),
+    /// A RUN step ended with an exit code or a signal.
+    #[error("process {command:?} did not complete successfully: {exit}")]
+    RunFailed {
+        /// Name of the step.
+        step: String,
+        /// Place of the instruction.
+        span: Span,
+        /// What was executed.
+        command: String,
+        /// `exit code: 2` or `killed by signal 9`.
+        exit: String,
+        /// Exit code as a shell would report it.
+        code: i32,
+        /// The end of its output.
+        tail: Vec<u8>,
+    },
+    /// The sandbox of a RUN step could not be made.
+    #[error("{step}: {source}")]
+    Sandbox {
+        /// Name of the step.
+        step: String,
+        /// Place of the instruction.
+        span: Span,
+        /// Why.
+        source: sandbox::Error,
+    },
+    /// A step could not be carried out for a reason in the Dockerfile or context.
+    #[error("{message}")]
+    Step {
+        /// What is wrong.
+        message: String,
+        /// Place of the word or instruction.
+        span: Span,
+        /// What may help.
+        hint: Option<String>,
+    },
+    /// A feature of the language that jettison does not have yet.
+    #[error("{feature} is not supported yet")]
+    Unsupported {
+        /// Its name.
+        feature: String,
+        /// Place of its use.
+        span: Option<Span>,
+    },
+    /// An image that the Dockerfile names cannot be had.
+    #[error("cannot get image {reference}: {source}")]
+    BaseImage {
+        /// Its name.
+        reference: String,
+        /// Place of the FROM, COPY or mount.
+        span: Span,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// An image is not what it should be.
+    #[error("image {reference}: {reason}")]
+    InvalidImage {
+        /// Its name or digest.
+        reference: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No such image here.
+    #[error("no image {0} in the store")]
+    NoSuchImage(String),
+    /// A registry said no, or did not answer.
+    #[error("{0}")]
+    Registry(#[from] registry::Error),
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    /// A layer could not be read or written.
+    #[error("{what}: {source}")]
+    Layer {
+        /// Which layer or file.
+        what: String,
+        /// Why.
+        source: layer::Error,
+    },
+    /// A mount or another privileged operation failed.
+    #[error("{what}: {source}")]
+    Mount {
+        /// What was tried.
+        what: String,
+        /// Why.
+        source: sandbox::Error,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, `open`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The user gave up, or another step failed first.
+    #[error("canceled")]
+    Canceled,
+}
+
+fn first_message(diagnostics: &[Diagnostic]) -> String {
+    match diagnostics {
+        [] => "the Dockerfile has errors".to_owned(),
+        [one] => one.message.clone(),
+        [first, rest @ ..] => format!("{} (and {} more errors)", first.message, rest.len()),
+    }
+}
+
+impl Error {
+    /// An I/O error with its path.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// An error about an image that is broken.
+    pub(crate) fn invalid_image(reference: impl ToString, reason: impl ToString) -> Self {
+        Self::InvalidImage { reference: reference.to_string(), reason: reason.to_string() }
+    }
+
+    /// Places this error at the word that asked for `reference`.
+    pub(crate) fn for_image(self, reference: &Reference, span: Span) -> Self {
+        match self {
+            Self::Canceled => Self::Canceled,
+            other => Self::BaseImage { reference: reference.familiar(), span, source: Box::new(other) },
+        }
+    }
+
+    /// Place in the Dockerfile, if the error has one.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Dockerfile(diagnostics) => diagnostics.first().map(|d| d.span),
+            Self::RunFailed { span, .. }
+            | Self::Sandbox { span, .. }
+            | Self::Step { span, .. }
+            | Self::BaseImage { span, .. } => Some(*span),
+            Self::Unsupported { span, .. } => *span,
+            _ => None,
+        }
+    }
+}

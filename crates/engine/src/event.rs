@@ -1,0 +1,96 @@
+//! What the engine tells while it works: one closed enum. Who shows it, and how, is not known here.
+
+use std::time::Duration;
+
+use jettison_dockerfile::Diagnostic;
+use jettison_oci::Digest;
+
+/// Identifies a row of the progress view: a step, a pull, an export.
+pub type TaskId = usize;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The plan is known. Every later `task` of a step is an index into these names.
+    Planned {
+        /// Names of all tasks known so far, in order.
+        tasks: Vec<String>,
+    },
+    /// A task that was not in the plan (pull, export, push) was added; its id is the next free one.
+    TaskAdded {
+        /// Its id.
+        task: TaskId,
+        /// What people see.
+        name: String,
+    },
+    /// A task began.
+    Started {
+        /// Which.
+        task: TaskId,
+    },
+    /// A task ended well.
+    Finished {
+        /// Which.
+        task: TaskId,
+        /// How long it took.
+        elapsed: Duration,
+        /// Whether the result came from the cache.
+        cached: bool,
+    },
+    /// A task failed; the build ends with an error that says why.
+    Failed {
+        /// Which.
+        task: TaskId,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// A task was given up because another failed or the user interrupted.
+    Canceled {
+        /// Which.
+        task: TaskId,
+    },
+    /// A running process wrote something (raw bytes, any cut).
+    Output {
+        /// Which task.
+        task: TaskId,
+        /// Standard output or standard error.
+        stream: Stream,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A transfer moved on.
+    Transfer {
+        /// Which task.
+        task: TaskId,
+        /// Which blob.
+        digest: Digest,
+        /// Bytes so far.
+        done_bytes: u64,
+        /// Bytes in all, if known.
+        total_bytes: Option<u64>,
+    },
+    /// A remark with a place in the Dockerfile.
+    Warning(Diagnostic),
+    /// A remark without a place: one line.
+    Notice(String),
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words of Unix")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Receives events; called from any thread.
+pub trait Sink: Sync {
+    /// Takes one event.
+    fn emit(&self, event: Event);
+}
+
+impl<F: Fn(Event) + Sync> Sink for F {
+    fn emit(&self, event: Event) {
+        self(event);
+    }
+}

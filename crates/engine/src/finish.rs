@@ -1,0 +1,276 @@
+//! The end of a build: the layers of the result, its config and manifest, and every output that was asked for.
+//!
+//! Nothing gets a name before everything else has succeeded.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use jettison_layer::{self as layer, EncodeOptions};
+use jettison_oci::{Descriptor, Reference};
+use jettison_plan::{Fs, StepId};
+use jettison_store::{LayerRecord, SnapshotId};
+
+use crate::assemble::{self, Documents, Layer};
+use crate::build::Build;
+use crate::error::Error;
+use crate::filesystem;
+use crate::output::archive::{self, ArchiveImage};
+use crate::output::files;
+use crate::request::{BuildOutcome, BuiltImage, LayerCompression, Output};
+use crate::tasks::Done;
+
+/// Version of the layer encoder; part of the name under which an encoded layer is remembered.
+const ENCODER: u32 = layer::ENCODER_VERSION;
+
+impl Build<'_> {
+    /// Makes the outputs.
+    pub(crate) fn finish(&self) -> Result<BuildOutcome, Error> {
+        let (base, steps) = self.target_chain();
+        let snapshots = self.chain_snapshots(&steps)?;
+        let mut outcome = BuildOutcome {
+            image: None,
+            platform: self.plan.platform.clone(),
+            steps_run: 0,
+            steps_cached: 0,
+            tagged: Vec::new(),
+            pushed: Vec::new(),
+        };
+        if self.wants_image() {
+            let task = self.tasks.add("exporting image".to_owned());
+            let (documents, layers) =
+                self.tasks.run(task, || Ok((self.image(base, &snapshots)?, Done::Ran)))?;
+            let manifest = serde_json::from_slice(&documents.manifest).expect("we have just written it");
+            let archive_image = ArchiveImage {
+                descriptor: documents.manifest_descriptor.clone(),
+                manifest,
+                names: self.request.tags.clone(),
+            };
+            for output in &self.request.outputs {
+                self.archive(output, &archive_image)?;
+            }
+            outcome.image = Some(self.built(&documents, &layers)?);
+            self.export_files(base, &steps)?;
+            self.publish(&documents.manifest_descriptor, &mut outcome)?;
+        } else {
+            self.export_files(base, &steps)?;
+        }
+        (outcome.steps_run, outcome.steps_cached) = self.tasks.counts();
+        Ok(outcome)
+    }
+
+    /// The snapshot of each of `steps`, base first: the parents of the last one. Taken from the last result and not
+    /// from each step's own, so that the layers fit on each other whatever was looked up when.
+    fn chain_snapshots(&self, steps: &[StepId]) -> Result<Vec<SnapshotId>, Error> {
+        let Some(last) = steps.last() else { return Ok(Vec::new()) };
+        let mut snapshots = Vec::with_capacity(steps.len());
+        let mut next = self.progress(*last).snapshot;
+        for _ in steps {
+            let id = next.expect("every step has a snapshot, and its parent is the step before it");
+            next = self.images.store.snapshot(&id)?.and_then(|info| info.parent);
+            snapshots.push(id);
+        }
+        snapshots.reverse();
+        Ok(snapshots)
+    }
+
+    /// Encodes what is not encoded yet and writes config and manifest into the store.
+    fn image(&self, base: Fs, snapshots: &[SnapshotId]) -> Result<(Documents, Vec<(Layer, u64)>), Error> {
+        let mut layers = Vec::new();
+        for snapshot in snapshots {
+            let record = self.encoded(snapshot, self.request.threads)?;
+            let descriptor =
+                Descriptor::new(self.compression().format.oci_layer(), record.digest, record.size);
+            layers.push((Layer { diff_id: record.diff_id, descriptor }, record.uncompressed_size));
+        }
+        let base_layers = match base {
+            Fs::Image(image) => assemble::base_layers(&self.bases[image].manifest, &self.bases[image].config),
+            _ => Vec::new(),
+        };
+        let new: Vec<Layer> = layers.iter().map(|(layer, _)| layer.clone()).collect();
+        let documents = assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch);
+        self.images.store.put_blob(&documents.config)?;
+        self.images.store.put_blob(&documents.manifest)?;
+        Ok((documents, layers))
+    }
+
+    /// The compression of new layers: that of the first output that says one.
+    fn compression(&self) -> LayerCompression {
+        let said = self.request.outputs.iter().find_map(|output| match output {
+            Output::Image { compression, .. } | Output::Archive { compression, .. } => Some(*compression),
+            _ => None,
+        });
+        said.unwrap_or_default()
+    }
+
+    /// The layer of `snapshot` as a blob in the store, made now if it is not there yet.
+    pub(crate) fn encoded(&self, snapshot: &SnapshotId, threads: usize) -> Result<LayerRecord, Error> {
+        let compression = self.compression();
+        let parameters = format!(
+            "encoder={ENCODER} {:?} level={:?} epoch={}",
+            compression.format, compression.level, self.epoch
+        );
+        let store = self.images.store;
+        if let Some(record) = store.encoded_layer(snapshot, &parameters)? {
+            return Ok(record);
+        }
+        let _guard = store.lock_step(&format!("encode-{snapshot}"))?;
+        if let Some(record) = store.encoded_layer(snapshot, &parameters)? {
+            return Ok(record);
+        }
+        let failed = |source| Error::Layer { what: "cannot write a layer".to_owned(), source };
+        let chain = store.chain(snapshot)?;
+        let (upper, below) = chain.split_first().expect("a chain holds at least the snapshot itself");
+        let upper = filesystem::open_directory(upper)?;
+        let below =
+            below.iter().map(|path| filesystem::open_directory(path)).collect::<Result<Vec<_>, _>>()?;
+        let below: Vec<_> = below.iter().map(AsFd::as_fd).collect();
+        let entries = layer::diff(upper.as_fd(), &below).map_err(failed)?;
+        let options = EncodeOptions {
+            compression: compression.format,
+            level: compression.level,
+            clamp_mtime_s: Some(self.epoch),
+            threads,
+        };
+        let mut blob = store.blob_writer()?;
+        let encoded = layer::encode(&entries, upper.as_fd(), &options, &mut blob).map_err(failed)?;
+        blob.commit(Some(&encoded.digest))?;
+        let record = LayerRecord {
+            diff_id: encoded.diff_id,
+            digest: encoded.digest,
+            size: encoded.size,
+            uncompressed_size: encoded.uncompressed_size,
+        };
+        store.record_encoded_layer(snapshot, &parameters, &record)?;
+        Ok(record)
+    }
+
+    fn archive(&self, output: &Output, image: &ArchiveImage) -> Result<(), Error> {
+        let Output::Archive { format, destination, tar, .. } = output else { return Ok(()) };
+        let task = self.tasks.add("writing archive".to_owned());
+        self.tasks.run(task, || {
+            let images = std::slice::from_ref(image);
+            match (tar, destination) {
+                (false, crate::request::Destination::Path(folder)) => {
+                    archive::write_folder(self.images.store, images, *format, folder, self.epoch)?;
+                }
+                _ => archive::write_tar(self.images.store, images, *format, destination, self.epoch)?,
+            }
+            Ok(((), Done::Ran))
+        })
+    }
+
+    /// Writes the files of the result for `local` and `tar` outputs.
+    fn export_files(&self, base: Fs, steps: &[StepId]) -> Result<(), Error> {
+        if !self.wants_files() {
+            return Ok(());
+        }
+        let fs = steps.last().map_or(base, |step| Fs::Step(*step));
+        let snapshot = self.fs_snapshot(fs)?.expect("the files of the result were made");
+        let root = filesystem::open(self.images.store, snapshot.as_ref())?;
+        for output in &self.request.outputs {
+            match output {
+                Output::Tar { destination } => {
+                    let task = self.tasks.add("writing tar".to_owned());
+                    self.tasks
+                        .run(task, || Ok((files::write_tar(&root, destination, self.request)?, Done::Ran)))?;
+                }
+                Output::Local { destination } => {
+                    let task = self.tasks.add(format!("copying files to {}", destination.display()));
+                    self.tasks.run(task, || Ok((files::copy_to(&root, destination)?, Done::Ran)))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tags and pushes, last of all.
+    fn publish(&self, manifest: &Descriptor, outcome: &mut BuildOutcome) -> Result<(), Error> {
+        let store = self.images.store;
+        let mut names: Vec<Reference> = self.request.tags.clone();
+        let mut pushes = Vec::new();
+        for output in &self.request.outputs {
+            if let Output::Image { names: more, push, .. } = output {
+                names.extend(more.iter().filter(|n| !self.request.tags.contains(n)).cloned());
+                if *push {
+                    pushes = names.clone();
+                }
+            }
+        }
+        for name in &names {
+            store.tag(name, manifest)?;
+            outcome.tagged.push(name.clone());
+        }
+        for name in pushes {
+            let task = self.tasks.add(format!("pushing {}", name.familiar()));
+            let digest = self.tasks.run(task, || {
+                Ok((self.images.push(&name, manifest, &self.tasks.progress(task))?, Done::Ran))
+            })?;
+            outcome.pushed.push((name, digest));
+        }
+        Ok(())
+    }
+
+    fn built(&self, documents: &Documents, new: &[(Layer, u64)]) -> Result<BuiltImage, Error> {
+        let (base, _) = self.target_chain();
+        let mut compressed = documents.config_descriptor.size;
+        let mut uncompressed: u64 = new.iter().map(|(_, size)| size).sum();
+        compressed += new.iter().map(|(layer, _)| layer.descriptor.size).sum::<u64>();
+        if let Fs::Image(image) = base {
+            compressed += self.bases[image].manifest.layers.iter().map(|l| l.size).sum::<u64>();
+            uncompressed += self.fs_bytes(base)?.unwrap_or(0);
+        }
+        Ok(BuiltImage {
+            manifest: documents.manifest_descriptor.clone(),
+            config: documents.config_descriptor.digest.clone(),
+            compressed_bytes: compressed,
+            uncompressed_bytes: uncompressed,
+            largest_stage: self.largest_stage()?,
+        })
+    }
+
+    /// The largest other stage of the plan, with the bytes of its files.
+    fn largest_stage(&self) -> Result<Option<(String, u64)>, Error> {
+        let (_, others) = self.plan.stages.split_last().expect("a plan has its target stage");
+        let mut largest: Option<(String, u64)> = None;
+        for stage in others {
+            let name = stage.name.clone().unwrap_or_else(|| format!("stage {}", stage.index));
+            if let Some(bytes) = self.fs_bytes(stage.result)? {
+                if largest.as_ref().is_none_or(|(_, most)| bytes > *most) {
+                    largest = Some((name, bytes));
+                }
+            }
+        }
+        Ok(largest)
+    }
+
+    /// Sum of the sizes of the snapshots below `fs`, bytes; `None` if they are not there.
+    fn fs_bytes(&self, fs: Fs) -> Result<Option<u64>, Error> {
+        let mut next = match self.fs_snapshot(fs)? {
+            None => return Ok(None),
+            Some(snapshot) => snapshot,
+        };
+        let mut bytes = 0;
+        while let Some(id) = next {
+            let Some(info) = self.images.store.snapshot(&id)? else { return Ok(None) };
+            bytes += info.size;
+            next = info.parent;
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Writes a small file whole or not at all: `--iidfile`, `--metadata-file`.
+pub fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = crate::output::temporary_beside(path);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::io("write", path)(error)
+    })
+}

@@ -1,0 +1,194 @@
+//! From the name of an image to its manifest and config: the store first, then the registry.
+//!
+//! Only manifests and configs are fetched here, a few kilobytes; layers come later and only if somebody needs them
+//! (see `pull.rs`). What a tag meant is remembered in the store, so a rebuild asks no registry unless told to.
+
+use jettison_oci::{AnyManifest, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference};
+use jettison_registry::Client;
+use jettison_store::Store;
+
+use crate::cancel::Cancel;
+use crate::error::Error;
+
+/// Largest manifest, index or config that is read into memory, bytes (go-containerregistry's limit is 100 MiB for
+/// manifests; no real one comes near 4).
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// An image whose manifest and config are in the store. Its layers may not be.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The name that it was asked for by.
+    pub reference: Reference,
+    /// Descriptor of the manifest of one platform.
+    pub descriptor: Descriptor,
+    /// That manifest.
+    pub manifest: Manifest,
+    /// Its config.
+    pub config: ImageConfig,
+    /// The index that the name stood for, if it stood for one.
+    pub index: Option<Descriptor>,
+}
+
+impl Image {
+    /// Digests that name the stack of layers up to each layer, base first.
+    /// Source: OCI image spec `config.md`, "Layer ChainID".
+    pub fn chain_ids(&self) -> Vec<Digest> {
+        let mut chain: Vec<Digest> = Vec::new();
+        for diff_id in &self.config.rootfs.diff_ids {
+            let next = match chain.last() {
+                None => diff_id.clone(),
+                Some(parent) => Digest::sha256(format!("{parent} {diff_id}").as_bytes()),
+            };
+            chain.push(next);
+        }
+        chain
+    }
+}
+
+/// Where images are looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The registry client.
+    pub registry: &'a Client,
+    /// When to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Images<'_> {
+    /// The image that `reference` means for `platform`. With `pull` the registry is asked even if the store knows.
+    pub fn resolve(&self, reference: &Reference, platform: &Platform, pull: bool) -> Result<Image, Error> {
+        if !pull {
+            if let Some(image) = self.local(reference, platform)? {
+                return Ok(image);
+            }
+        }
+        self.remote(reference, platform)
+    }
+
+    /// The image under `reference` in the store, if it is there and has that platform.
+    pub fn local(&self, reference: &Reference, platform: &Platform) -> Result<Option<Image>, Error> {
+        if let Some(record) = self.store.image(reference)? {
+            if let Some(image) = self.from_store(reference, &record.descriptor, platform)? {
+                return Ok(Some(image));
+            }
+        }
+        if let Some(source) = self.store.source(reference, platform)? {
+            return self.from_store(reference, &source.manifest, platform);
+        }
+        Ok(None)
+    }
+
+    /// Reads an image or index that lies in the store; `None` if a document is missing or the platform is another.
+    pub fn from_store(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Option<Image>, Error> {
+        let Some(bytes) = self.document(&descriptor.digest)? else { return Ok(None) };
+        let parsed = AnyManifest::parse(&descriptor.media_type, &bytes)
+            .map_err(|e| Error::invalid_image(reference.familiar(), e))?;
+        let (descriptor, manifest, index) = match parsed {
+            AnyManifest::Image(manifest) => (descriptor.clone(), manifest, None),
+            AnyManifest::Index(index) => {
+                let Some(chosen) = index.select(platform) else { return Ok(None) };
+                let Some(bytes) = self.document(&chosen.digest)? else { return Ok(None) };
+                (chosen.clone(), parse_image(reference, chosen, &bytes)?, Some(descriptor.clone()))
+            }
+        };
+        let Some(config) = self.document(&manifest.config.digest)? else { return Ok(None) };
+        let config = parse_config(reference, &manifest, &config)?;
+        if !config.platform().satisfies(platform) {
+            return Ok(None);
+        }
+        Ok(Some(Image { reference: reference.clone(), descriptor, manifest, config, index }))
+    }
+
+    fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        if self.store.has_blob(digest)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.store.read_blob(digest, DOCUMENT_BYTES_MAX)?))
+    }
+
+    fn remote(&self, reference: &Reference, platform: &Platform) -> Result<Image, Error> {
+        let fetched = self.registry.manifest(reference)?;
+        let parsed = AnyManifest::parse(&fetched.descriptor.media_type, &fetched.bytes)
+            .map_err(|e| Error::invalid_image(reference.familiar(), e))?;
+        self.store.put_blob(&fetched.bytes)?;
+        let (descriptor, manifest, index) = match parsed {
+            AnyManifest::Image(manifest) => (fetched.descriptor, manifest, None),
+            AnyManifest::Index(index) => {
+                let chosen = select(reference, &index, platform)?.clone();
+                let at_digest = reference.with_digest(chosen.digest.clone());
+                let bytes = self.registry.manifest(&at_digest)?.bytes;
+                self.store.put_blob(&bytes)?;
+                let manifest = parse_image(reference, &chosen, &bytes)?;
+                (chosen, manifest, Some(fetched.descriptor))
+            }
+        };
+        let config = self.remote_config(reference, &manifest)?;
+        if !config.platform().satisfies(platform) && index.is_some() {
+            return Err(Error::invalid_image(
+                reference.familiar(),
+                format!("its config says {} but its index says {platform}", config.platform()),
+            ));
+        }
+        self.store.record_source(reference, platform, &descriptor)?;
+        Ok(Image { reference: reference.clone(), descriptor, manifest, config, index })
+    }
+
+    fn remote_config(&self, reference: &Reference, manifest: &Manifest) -> Result<ImageConfig, Error> {
+        let descriptor = &manifest.config;
+        if let Some(bytes) = self.document(&descriptor.digest)? {
+            return parse_config(reference, manifest, &bytes);
+        }
+        if descriptor.size > DOCUMENT_BYTES_MAX {
+            return Err(Error::invalid_image(reference.familiar(), "its config is larger than 16 MiB"));
+        }
+        let mut bytes = Vec::new();
+        self.registry.blob(reference, descriptor, 0, &mut bytes, &|_| ())?;
+        self.store.put_blob(&bytes)?;
+        parse_config(reference, manifest, &bytes)
+    }
+}
+
+fn select<'i>(reference: &Reference, index: &'i Index, platform: &Platform) -> Result<&'i Descriptor, Error> {
+    index.select(platform).ok_or_else(|| {
+        let mut available: Vec<String> =
+            index.manifests.iter().filter_map(|d| d.platform.as_ref()).map(ToString::to_string).collect();
+        available.retain(|p| p != "unknown/unknown");
+        Error::invalid_image(
+            reference.familiar(),
+            format!("it has no {platform}; it has {}", available.join(", ")),
+        )
+    })
+}
+
+fn parse_image(reference: &Reference, descriptor: &Descriptor, bytes: &[u8]) -> Result<Manifest, Error> {
+    match AnyManifest::parse(&descriptor.media_type, bytes) {
+        Ok(AnyManifest::Image(manifest)) => Ok(manifest),
+        Ok(AnyManifest::Index(_)) => {
+            Err(Error::invalid_image(reference.familiar(), "its index points to another index"))
+        }
+        Err(error) => Err(Error::invalid_image(reference.familiar(), error)),
+    }
+}
+
+fn parse_config(reference: &Reference, manifest: &Manifest, bytes: &[u8]) -> Result<ImageConfig, Error> {
+    let config: ImageConfig = serde_json::from_slice(bytes)
+        .map_err(|e| Error::invalid_image(reference.familiar(), format!("its config cannot be read: {e}")))?;
+    if config.rootfs.diff_ids.len() != manifest.layers.len() {
+        return Err(Error::invalid_image(
+            reference.familiar(),
+            format!(
+                "its manifest has {} layers but its config has {}",
+                manifest.layers.len(),
+                config.rootfs.diff_ids.len()
+            ),
+        ));
+    }
+    Ok(config)
+}

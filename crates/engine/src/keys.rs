@@ -1,0 +1,244 @@
+//! The key of each step: what its result depends on, and nothing else.
+//!
+//! A key can be known before anything runs if all that the step reads is known: the chain of keys below it, files of
+//! a context (hashed), an image (its manifest digest), or a stage whose result is in the cache (hashed once and
+//! remembered for that snapshot). Otherwise it is known when the stage it reads from has run: then equal content
+//! still means an equal key, so a rebuilt stage that gives the same binary does not rebuild what follows.
+//!
+//! The hash itself is pure and lives in `plan::key`.
+
+use std::os::fd::AsFd;
+
+use jettison_layer::select::{self, Mask, Selector};
+use jettison_oci::{Digest, Hasher};
+use jettison_plan::key::{self, Key};
+use jettison_plan::{Action, Copy, Fs, MountKind, Run, Source, StepId};
+use jettison_store::SnapshotId;
+
+use crate::build::Build;
+use crate::context::Ignore;
+use crate::demand;
+use crate::error::Error;
+use crate::filesystem;
+use crate::ownership::{self, Accounts};
+
+/// What is known of a step so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) key: Option<Key>,
+    pub(crate) snapshot: Option<SnapshotId>,
+}
+
+impl Build<'_> {
+    /// Key of a file system, if it is known yet.
+    pub(crate) fn fs_key(&self, fs: Fs) -> Option<Key> {
+        match fs {
+            Fs::Scratch => Some(key::scratch_key()),
+            Fs::Image(image) => {
+                let image = &self.bases[image];
+                Some(key::image_key(&image.descriptor.digest, &image.config.platform()))
+            }
+            Fs::Step(step) => self.progress(step).key,
+        }
+    }
+
+    /// Snapshot of a file system: `None` if it is not there yet, `Some(None)` if it has no files.
+    pub(crate) fn fs_snapshot(&self, fs: Fs) -> Result<Option<Option<SnapshotId>>, Error> {
+        match fs {
+            Fs::Scratch => Ok(Some(None)),
+            Fs::Image(image) => match self.bases[image].chain_ids().last() {
+                None => Ok(Some(None)),
+                Some(top) => Ok(self.images.store.layer_snapshot(top)?.map(Some)),
+            },
+            Fs::Step(step) => Ok(self.progress(step).snapshot.map(Some)),
+        }
+    }
+
+    /// The key of `step`, or `None` if something that it reads has not been made yet.
+    pub(crate) fn step_key(&self, step: StepId) -> Result<Option<Key>, Error> {
+        let Some(input) = self.fs_key(self.plan.steps[step].input) else { return Ok(None) };
+        match &self.plan.steps[step].action {
+            Action::Run(run) => self.run_key(&input, run),
+            Action::Copy(copy) => self.copy_key(&input, step, copy),
+            Action::Workdir(workdir) => {
+                let names = match self.names_digest(step, &workdir.user)? {
+                    Names::Unknown => return Ok(None),
+                    Names::Known(digest) => digest,
+                };
+                Ok(Some(key::workdir_key(&input, workdir, names.as_ref())))
+            }
+        }
+    }
+
+    fn run_key(&self, input: &Key, run: &Run) -> Result<Option<Key>, Error> {
+        let mut mounts = Vec::new();
+        for mount in &run.mounts {
+            let (source, path) = match &mount.kind {
+                MountKind::Bind { from, path, .. } => (from.clone(), path),
+                MountKind::Cache { from: Some(fs), path, .. } => (Source::Fs(*fs), path),
+                _ => continue,
+            };
+            let whole = Copy {
+                from: source,
+                sources: vec![(path.clone(), mount.span)],
+                inline: Vec::new(),
+                destination: "/".to_owned(),
+                chown: None,
+                chmod: None,
+                excludes: Vec::new(),
+                parents: false,
+                link: false,
+                unpack: false,
+                no_cache: false,
+            };
+            match self.content_digest(&whole)? {
+                Some(digest) => mounts.push(digest),
+                None => return Ok(None),
+            }
+        }
+        let hosts: Vec<String> = self.request.extra_hosts.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Some(key::run_key(input, run, &self.plan.platform, &mounts, &hosts, self.epoch)))
+    }
+
+    fn copy_key(&self, input: &Key, step: StepId, copy: &Copy) -> Result<Option<Key>, Error> {
+        let names =
+            match copy.chown.as_deref().map_or(Ok(Names::Known(None)), |o| self.names_digest(step, o))? {
+                Names::Unknown => return Ok(None),
+                Names::Known(digest) => digest,
+            };
+        let Some(content) = self.content_digest(copy)? else { return Ok(None) };
+        Ok(Some(key::copy_key(input, copy, &content, names.as_ref())))
+    }
+
+    /// Digest of what `copy` selects; `None` if the stage that it reads from has not been made yet.
+    pub(crate) fn content_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
+        match &copy.from {
+            Source::Fs(Fs::Scratch) => Ok(Some(Digest::sha256(b"scratch"))),
+            // The manifest names the content already; hashing files would mean fetching and unpacking them.
+            Source::Fs(Fs::Image(image)) => Ok(Some(self.bases[*image].descriptor.digest.clone())),
+            Source::Fs(fs @ Fs::Step(_)) => {
+                let Some(snapshot) = self.fs_snapshot(*fs)? else { return Ok(None) };
+                let memo = format!("content {snapshot:?} {}", selection_name(copy));
+                if let Some(known) = self.images.store.memo(&memo)?.and_then(|text| text.parse().ok()) {
+                    return Ok(Some(known));
+                }
+                let root = filesystem::open(self.images.store, snapshot.as_ref())?;
+                let digest = self.hash_selection(copy, &root, &Ignore::none(), false)?;
+                self.images.store.record_memo(&memo, &digest.to_string())?;
+                Ok(Some(digest))
+            }
+            Source::Context | Source::NamedContext(_) => match self.contexts.get(&copy.from) {
+                Some(context) => Ok(Some(self.hash_selection(copy, &context.root, &context.ignore, true)?)),
+                None if copy.sources.is_empty() => Ok(Some(Digest::sha256(b"no context"))),
+                None => Err(self.no_context(copy)),
+            },
+        }
+    }
+
+    fn hash_selection(
+        &self,
+        copy: &Copy,
+        root: &std::os::fd::OwnedFd,
+        ignore: &Ignore,
+        from_context: bool,
+    ) -> Result<Digest, Error> {
+        let selection = self.select(copy, root, ignore)?;
+        let mask = Mask { owner: from_context || copy.chown.is_some(), mode: copy.chmod.is_some() };
+        select::content_digest(&selection, root.as_fd(), self.images.store, mask, self.request.threads)
+            .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
+    }
+
+    /// What `copy` selects below `root`.
+    pub(crate) fn select(
+        &self,
+        copy: &Copy,
+        root: &std::os::fd::OwnedFd,
+        ignore: &Ignore,
+    ) -> Result<select::Selection, Error> {
+        let patterns: Vec<Vec<u8>> = copy.sources.iter().map(|(path, _)| path.clone().into_bytes()).collect();
+        let excludes = self.excludes(copy)?;
+        let selector = Selector { patterns: &patterns, excludes: &excludes, ignore, parents: copy.parents };
+        select::select(root.as_fd(), &selector).map_err(|error| self.selection_error(copy, error))
+    }
+
+    /// Digest of passwd and group of the step's input, if `owner` needs them.
+    fn names_digest(&self, step: StepId, owner: &str) -> Result<Names, Error> {
+        if !ownership::needs_accounts(owner) {
+            return Ok(Names::Known(None));
+        }
+        let Some(accounts) = self.accounts(self.plan.steps[step].input)? else { return Ok(Names::Unknown) };
+        let mut hasher = Hasher::sha256();
+        for file in [&accounts.passwd, &accounts.group] {
+            let bytes = file.as_deref().unwrap_or_default();
+            hasher.update(&[u8::from(file.is_some())]);
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        }
+        Ok(Names::Known(Some(hasher.finish())))
+    }
+
+    /// passwd and group of a file system; `None` if it has not been made yet.
+    pub(crate) fn accounts(&self, fs: Fs) -> Result<Option<Accounts>, Error> {
+        let Some(snapshot) = self.fs_snapshot(fs)? else { return Ok(None) };
+        match snapshot {
+            None => Ok(Some(Accounts::default())),
+            Some(id) => Ok(Some(filesystem::accounts(&filesystem::open(self.images.store, Some(&id))?))),
+        }
+    }
+
+    /// Looks every step up in the cache, as far as keys are known.
+    pub(crate) fn look_up_all(&self) -> Result<(), Error> {
+        for step in 0..self.plan.steps.len() {
+            if let Some(key) = self.step_key(step)? {
+                let snapshot = self.look_up(step, &key)?;
+                self.set_progress(step, Progress { key: Some(key), snapshot });
+            }
+        }
+        Ok(())
+    }
+
+    /// The cached result of `step` under `key`, if it may be used.
+    ///
+    /// A result counts only on top of the very snapshot that is its input now. A step that was run again with the
+    /// same key (`--no-cache`) may have made other files, and what was built on the old ones must not come back.
+    pub(crate) fn look_up(&self, step: StepId, key: &Key) -> Result<Option<SnapshotId>, Error> {
+        let no_cache = match &self.plan.steps[step].action {
+            Action::Run(run) => run.no_cache,
+            Action::Copy(copy) => copy.no_cache,
+            Action::Workdir(_) => self.request.plan.no_cache,
+        };
+        if no_cache {
+            return Ok(None);
+        }
+        let Some(result) = self.images.store.result(&key.to_string())? else { return Ok(None) };
+        let Some(info) = self.images.store.snapshot(&result.snapshot)? else { return Ok(None) };
+        match self.fs_snapshot(self.plan.steps[step].input)? {
+            Some(input) if input != info.parent => Ok(None),
+            _ => Ok(Some(result.snapshot)),
+        }
+    }
+
+    /// Which steps the cache answers.
+    pub(crate) fn has_result(&self) -> Vec<bool> {
+        (0..self.plan.steps.len()).map(|step| self.progress(step).snapshot.is_some()).collect()
+    }
+
+    /// Steps that the target stands on.
+    pub(crate) fn target_chain(&self) -> (Fs, Vec<StepId>) {
+        demand::chain(&self.plan, self.plan.target().result)
+    }
+}
+
+enum Names {
+    /// The input has not been made yet.
+    Unknown,
+    Known(Option<Digest>),
+}
+
+/// Everything of `copy` that decides which content is hashed, as an unambiguous text.
+fn selection_name(copy: &Copy) -> String {
+    let sources: Vec<&String> = copy.sources.iter().map(|(path, _)| path).collect();
+    let text =
+        format!("{:?}", (sources, &copy.excludes, copy.parents, copy.chown.is_some(), copy.chmod.is_some()));
+    Digest::sha256(text.as_bytes()).to_string()
+}

@@ -1,0 +1,298 @@
+//! Layers of an image into the store: fetched, verified, unpacked, in one pass each and side by side.
+//!
+//! A layer that has to be unpacked is inflated and written while it is still arriving: socket → blob file → inflate →
+//! diff id → tree. A layer that is only lent to the result (a push, an archive) is fetched and not unpacked.
+//! Which of the two is needed is the caller's business. Formats: crate `layer`; protocol: crate `registry`.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use jettison_layer::{self as layer, ApplyOptions};
+use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, media_type};
+use jettison_store::{Draft, SnapshotId};
+
+use crate::error::Error;
+use crate::images::{Image, Images};
+
+/// Layers that are transferred at the same time; more makes small registries fail (see registry notes: four to six).
+const TRANSFERS_MAX: usize = 4;
+/// Bytes handed from the socket to the unpacking thread at once.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks in flight between the two: bounds memory at 4 MiB a layer.
+const CHUNKS_MAX: usize = 16;
+
+/// Told of each transfer: which blob, bytes so far, bytes in all.
+pub type Progress<'a> = &'a (dyn Fn(&Digest, u64, u64) + Sync);
+
+impl Images<'_> {
+    /// Makes sure that every layer blob of `image` is in the store.
+    pub fn fetch(&self, image: &Image, progress: Progress<'_>) -> Result<(), Error> {
+        let mut missing: Vec<&Descriptor> = Vec::new();
+        for layer in &image.manifest.layers {
+            if self.store.has_blob(&layer.digest)?.is_none() && !missing.contains(&layer) {
+                missing.push(layer);
+            }
+        }
+        each_at_once(&missing, TRANSFERS_MAX, |descriptor| {
+            self.fetch_blob(image, descriptor, &mut io::sink(), progress)
+        })?;
+        Ok(())
+    }
+
+    /// Makes sure that `image` is unpacked; returns the snapshot of its top layer, `None` for an image without layers.
+    pub fn unpack(&self, image: &Image, progress: Progress<'_>) -> Result<Option<SnapshotId>, Error> {
+        let chain = image.chain_ids();
+        let Some(top) = chain.last() else { return Ok(None) };
+        if let Some(snapshot) = self.store.layer_snapshot(top)? {
+            return Ok(Some(snapshot));
+        }
+        // Two builds must not unpack the same image at the same time: the second waits and finds it done.
+        let _guard = self.store.lock_step(&format!("unpack-{}", top.hex()))?;
+        let mut parent = None;
+        let mut first_missing = 0;
+        for (index, chain_id) in chain.iter().enumerate() {
+            match self.store.layer_snapshot(chain_id)? {
+                Some(snapshot) => (parent, first_missing) = (Some(snapshot), index + 1),
+                None => break,
+            }
+        }
+        let wanted: Vec<usize> = (first_missing..chain.len()).collect();
+        let unpacked: Vec<Mutex<Option<Unpacked>>> = wanted.iter().map(|_| Mutex::new(None)).collect();
+        each_at_once(&wanted, TRANSFERS_MAX, |index| {
+            let done = self.unpack_layer(image, *index, progress)?;
+            *unpacked[index - first_missing].lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            Ok(())
+        })?;
+        for (offset, cell) in unpacked.into_iter().enumerate() {
+            let layer = cell.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let layer = layer.expect("every wanted layer was unpacked or an error was returned");
+            let snapshot = self.stack(layer, parent.as_ref())?;
+            self.store.record_layer_snapshot(&chain[first_missing + offset], &snapshot)?;
+            parent = Some(snapshot);
+        }
+        Ok(parent)
+    }
+
+    fn unpack_layer(&self, image: &Image, index: usize, progress: Progress<'_>) -> Result<Unpacked, Error> {
+        let descriptor = &image.manifest.layers[index];
+        let diff_id = &image.config.rootfs.diff_ids[index];
+        let compression = media_type::layer_compression(&descriptor.media_type).ok_or_else(|| {
+            Error::invalid_image(
+                image.reference.familiar(),
+                format!(
+                    "layer {} has the unknown media type {:?}",
+                    descriptor.digest.short(),
+                    descriptor.media_type
+                ),
+            )
+        })?;
+        let what = || format!("layer {} of {}", descriptor.digest.short(), image.reference.familiar());
+        let draft = self.store.begin_snapshot(None)?;
+        let applied = if self.store.has_blob(&descriptor.digest)?.is_some() {
+            let file = self.store.open_blob(&descriptor.digest)?;
+            apply(compression, file, diff_id, draft.fs(), &what)?
+        } else {
+            let (sender, receiver) = bounded(CHUNKS_MAX);
+            std::thread::scope(|scope| {
+                let unpacking = scope
+                    .spawn(|| apply(compression, ChannelReader::new(receiver), diff_id, draft.fs(), &what));
+                let mut out = ChannelWriter::new(sender);
+                let fetched = self.fetch_blob(image, descriptor, &mut out, progress);
+                // Closing the channel ends the unpacking thread; an error there explains a broken channel here.
+                drop(out);
+                let applied = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                fetched.and(applied)
+            })?
+        };
+        Ok(Unpacked { draft, applied })
+    }
+
+    /// Fetches one blob into the store, and copies what arrives to `also`.
+    fn fetch_blob(
+        &self,
+        image: &Image,
+        descriptor: &Descriptor,
+        also: &mut dyn Write,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        if self.cancel.is_raised() {
+            return Err(Error::Canceled);
+        }
+        let mut partial = self.store.partial_blob(&descriptor.digest)?;
+        let have = partial.replay(also).map_err(Error::io("read", "a partial download"))?;
+        {
+            let mut tee = Tee { partial: &mut partial, also, also_open: true };
+            let report = |done: u64| progress(&descriptor.digest, done, descriptor.size);
+            self.registry.blob(&image.reference, descriptor, have, &mut tee, &report).map_err(|error| {
+                if self.cancel.is_raised() { Error::Canceled } else { Error::Registry(error) }
+            })?;
+        }
+        partial.commit(&descriptor.digest)?;
+        self.store.record_blob_origin(
+            &descriptor.digest,
+            image.reference.host(),
+            image.reference.repository(),
+        )?;
+        Ok(())
+    }
+
+    /// Puts an unpacked layer on top of `parent`: directories that the layer only implied take their metadata from
+    /// below, and hard links to files of lower layers become copies of them.
+    fn stack(&self, layer: Unpacked, parent: Option<&SnapshotId>) -> Result<SnapshotId, Error> {
+        let Unpacked { mut draft, applied } = layer;
+        draft.set_parent(parent)?;
+        if !applied.implied_dirs.is_empty() || !applied.foreign_links.is_empty() {
+            let lowers: Vec<PathBuf> = draft.lowers().to_vec();
+            layer::complete(draft.fs(), &lowers, &applied).map_err(|source| Error::Layer {
+                what: "a layer that refers to the layers below it".to_owned(),
+                source,
+            })?;
+        }
+        Ok(draft.commit()?)
+    }
+}
+
+#[derive(Debug)]
+struct Unpacked {
+    draft: Draft,
+    applied: layer::Applied,
+}
+
+/// Inflates `blob` into `directory` and checks the diff id of what was in it.
+fn apply(
+    compression: Compression,
+    blob: impl Read + Send,
+    diff_id: &Digest,
+    directory: &Path,
+    what: &dyn Fn() -> String,
+) -> Result<layer::Applied, Error> {
+    let root = std::fs::File::open(directory).map_err(Error::io("open", directory))?;
+    let plain = layer::decompress(compression, blob).map_err(Error::io("read", what()))?;
+    let mut tar = DigestReader::new(plain, Algorithm::Sha256);
+    let applied = layer::apply(&mut tar, root.as_fd(), &ApplyOptions::default())
+        .map_err(|source| Error::Layer { what: what(), source })?;
+    // The diff id covers everything behind the end mark too.
+    io::copy(&mut tar, &mut io::sink()).map_err(Error::io("read", what()))?;
+    let (_, found, _) = tar.finish();
+    if found != *diff_id {
+        return Err(Error::invalid_image(
+            what(),
+            format!("its content is {found}, its config says {diff_id}"),
+        ));
+    }
+    Ok(applied)
+}
+
+/// Writes to the partial download, and to a reader that may have given up.
+struct Tee<'a, W> {
+    partial: &'a mut W,
+    also: &'a mut dyn Write,
+    also_open: bool,
+}
+
+impl<W: Write> Write for Tee<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.partial.write_all(bytes)?;
+        if self.also_open && self.also.write_all(bytes).is_err() {
+            // The unpacking thread has failed and will say why; the download itself is still good.
+            self.also_open = false;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.partial.flush()
+    }
+}
+
+struct ChannelWriter {
+    sender: Sender<Vec<u8>>,
+    pending: Vec<u8>,
+}
+
+impl ChannelWriter {
+    fn new(sender: Sender<Vec<u8>>) -> Self {
+        Self { sender, pending: Vec::with_capacity(CHUNK_BYTES) }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK_BYTES));
+        self.sender.send(chunk).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+impl Write for ChannelWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= CHUNK_BYTES {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ChannelWriter {
+    fn drop(&mut self) {
+        if !self.pending.is_empty() {
+            let _ = self.send();
+        }
+    }
+}
+
+struct ChannelReader {
+    receiver: Receiver<Vec<u8>>,
+    chunk: Vec<u8>,
+    read: usize,
+}
+
+impl ChannelReader {
+    fn new(receiver: Receiver<Vec<u8>>) -> Self {
+        Self { receiver, chunk: Vec::new(), read: 0 }
+    }
+}
+
+impl Read for ChannelReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.chunk.len() {
+            match self.receiver.recv() {
+                Ok(chunk) => (self.chunk, self.read) = (chunk, 0),
+                Err(_) => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.chunk.len() - self.read);
+        buffer[..n].copy_from_slice(&self.chunk[self.read..self.read + n]);
+        self.read += n;
+        Ok(n)
+    }
+}
+
+/// Calls `work` for every item, at most `at_once` at a time; returns the first error after all have ended.
+pub(crate) fn each_at_once<T: Sync>(
+    items: &[T],
+    at_once: usize,
+    work: impl Fn(&T) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let next = AtomicUsize::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.min(items.len()) {
+            scope.spawn(|| {
+                while failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                    let Some(item) = items.get(next.fetch_add(1, Ordering::SeqCst)) else { break };
+                    if let Err(error) = work(item) {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}

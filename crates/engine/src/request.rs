@@ -1,0 +1,169 @@
+//! What a build is asked for, and what it answers. Plain data: the program makes the request from its arguments.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
+use jettison_plan as plan;
+
+/// Everything that decides what is built and where it goes.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The Dockerfile.
+    pub dockerfile: DockerfileSource,
+    /// The folder that COPY and ADD read from.
+    pub context: ContextSource,
+    /// Folders of `--build-context NAME=FOLDER`.
+    pub named_contexts: BTreeMap<String, PathBuf>,
+    /// What the planner has to know.
+    pub plan: plan::Options,
+    /// Names for the result.
+    pub tags: Vec<Reference>,
+    /// Where the result goes besides the store. Empty: the store only.
+    pub outputs: Vec<Output>,
+    /// Ask the registry what a base's tag means today.
+    pub pull: bool,
+    /// `--add-host`, in order.
+    pub extra_hosts: Vec<(String, IpAddr)>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970; `None`: [`jettison_oci::time::DEFAULT_EPOCH_SECONDS`].
+    pub epoch_seconds: Option<i64>,
+    /// Threads for hashing and compressing; steps run at the same time: [`BuildRequest::steps_max`].
+    pub threads: usize,
+    /// Most RUN steps at the same time.
+    pub steps_max: usize,
+}
+
+/// The text of the Dockerfile and what to call it.
+#[derive(Clone, Debug)]
+pub struct DockerfileSource {
+    /// As people wrote it, for messages: `Dockerfile`, `docker/app.Dockerfile`, `-`.
+    pub name: String,
+    /// Where it lies, to find `NAME.dockerignore` beside it; `None` for standard input.
+    pub path: Option<PathBuf>,
+    /// Its bytes.
+    pub text: Vec<u8>,
+}
+
+/// The build context.
+#[derive(Clone, Debug)]
+pub enum ContextSource {
+    /// A folder, read where it lies.
+    Folder(PathBuf),
+    /// No files at all (Dockerfile on standard input).
+    Empty,
+}
+
+/// Where a secret's value comes from.
+#[derive(Clone)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(****)")
+    }
+}
+
+/// Where the result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The store, under [`BuildRequest::tags`] and `names`; pushed if `push`.
+    Image {
+        /// Further names.
+        names: Vec<Reference>,
+        /// Push each name to its registry.
+        push: bool,
+        /// How layers are compressed.
+        compression: LayerCompression,
+    },
+    /// An OCI image layout, or Docker's archive (a layout with a `manifest.json`).
+    Archive {
+        /// Which of the two.
+        format: ArchiveFormat,
+        /// File, folder or standard output.
+        destination: Destination,
+        /// A tar file (true) or a folder (false).
+        tar: bool,
+        /// How layers are compressed.
+        compression: LayerCompression,
+    },
+    /// The files of the result as a tar.
+    Tar {
+        /// File or standard output.
+        destination: Destination,
+    },
+    /// The files of the result in a folder.
+    Local {
+        /// The folder.
+        destination: PathBuf,
+    },
+    /// Build and throw away.
+    CacheOnly,
+}
+
+/// Compression of new layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerCompression {
+    /// The format.
+    pub format: Compression,
+    /// The level; `None`: the default of the format.
+    pub level: Option<i32>,
+}
+
+impl Default for LayerCompression {
+    fn default() -> Self {
+        Self { format: Compression::Gzip, level: None }
+    }
+}
+
+/// The two layouts of an image archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// OCI image layout.
+    Oci,
+    /// OCI image layout plus `manifest.json`, which `docker load` reads.
+    Docker,
+}
+
+/// Where bytes go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A path.
+    Path(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct BuildOutcome {
+    /// The image; `None` if no output asked for one (`local`, `tar`, `cacheonly`).
+    pub image: Option<BuiltImage>,
+    /// Platform of the result.
+    pub platform: Platform,
+    /// Steps that ran.
+    pub steps_run: usize,
+    /// Steps whose result came from the cache.
+    pub steps_cached: usize,
+    /// Names that were tagged.
+    pub tagged: Vec<Reference>,
+    /// Names that were pushed, with the digest there.
+    pub pushed: Vec<(Reference, Digest)>,
+}
+
+/// A finished image.
+#[derive(Clone, Debug)]
+pub struct BuiltImage {
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// Digest of its config.
+    pub config: Digest,
+    /// Sum of the compressed layers and the config, bytes.
+    pub compressed_bytes: u64,
+    /// Sum of the uncompressed layers, bytes.
+    pub uncompressed_bytes: u64,
+    /// The build stage that the image was taken from, if there was one: its name and uncompressed size, bytes.
+    pub largest_stage: Option<(String, u64)>,
+}

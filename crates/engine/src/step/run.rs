@@ -1,0 +1,131 @@
+//! RUN: one process in the sandbox, on top of the input, its changes in a new snapshot.
+
+use std::io::{PipeReader, Read};
+use std::sync::{Mutex, PoisonError};
+
+use jettison_plan::{self as plan, Run, StepId};
+use jettison_sandbox::{self as sandbox, Root, Spec};
+use jettison_store::{Draft, SnapshotId};
+
+use super::output_tail::Tail;
+use crate::build::Build;
+use crate::error::Error;
+use crate::event::{Event, Stream};
+use crate::network_files;
+
+/// Bytes of output that are read at once.
+const READ_BYTES: usize = 16 << 10;
+
+impl Build<'_> {
+    pub(super) fn perform_run(
+        &self,
+        step: StepId,
+        run: &Run,
+        input: Option<&SnapshotId>,
+    ) -> Result<SnapshotId, Error> {
+        let draft = self.images.store.begin_snapshot(input)?;
+        let mounts = self.mounts(step, run)?;
+        let spec = self.spec(run, &draft, mounts.list.clone());
+        let failed = |source| self.sandbox_error(step, source);
+        let mut child = sandbox::spawn(&spec).map_err(failed)?;
+        let killer = child.killer();
+        let guard = self.images.cancel.guard(move || killer.kill());
+        let tail = Mutex::new(Tail::default());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let exit = std::thread::scope(|scope| {
+            if let Some(stderr) = stderr {
+                scope.spawn(|| self.forward(step, Stream::Stderr, stderr, &tail));
+            }
+            if let Some(stdout) = stdout {
+                self.forward(step, Stream::Stdout, stdout, &tail);
+            }
+            child.wait()
+        });
+        drop(guard);
+        let exit = exit.map_err(failed)?;
+        if self.images.cancel.is_raised() {
+            return Err(Error::Canceled);
+        }
+        if exit.success() {
+            return Ok(draft.commit()?);
+        }
+        let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner).lines();
+        Err(self.run_failed(step, run, exit, tail))
+    }
+
+    fn spec(&self, run: &Run, draft: &Draft, mounts: Vec<sandbox::Mount>) -> Spec {
+        let root = if draft.lowers().is_empty() {
+            Root::Directory(draft.fs().to_owned())
+        } else {
+            Root::Overlay {
+                lowers: draft.lowers().to_vec(),
+                upper: draft.fs().to_owned(),
+                work: draft.work().to_owned(),
+            }
+        };
+        let mut spec = Spec::new(root, run.argv.clone());
+        let names = |name: &str| run.env.iter().any(|e| e.split_once('=').is_some_and(|(n, _)| n == name));
+        spec.env.clone_from(&run.env);
+        spec.env.extend(run.proxy_env.iter().cloned());
+        if !names("SOURCE_DATE_EPOCH") {
+            spec.env.push(format!("SOURCE_DATE_EPOCH={}", self.epoch));
+        }
+        for mount in &run.mounts {
+            if let plan::MountKind::Secret { id, env: Some(name), .. } = &mount.kind {
+                if let Some(secret) = self.request.secrets.get(id) {
+                    spec.env.push(format!("{name}={}", String::from_utf8_lossy(&secret.0)));
+                }
+            }
+        }
+        spec.cwd.clone_from(&run.cwd);
+        spec.user.clone_from(&run.user);
+        spec.hosts = network_files::hosts(network_files::HOST_NAME, &self.request.extra_hosts);
+        spec.resolv_conf = network_files::resolv_conf(&std::fs::read("/etc/resolv.conf").unwrap_or_default());
+        spec.network = match run.network {
+            plan::Network::None => sandbox::Network::None,
+            plan::Network::Default | plan::Network::Host => sandbox::Network::Host,
+        };
+        spec.security = match run.security {
+            plan::Security::Sandbox => sandbox::Security::Sandbox,
+            plan::Security::Insecure => sandbox::Security::Insecure,
+        };
+        spec.mounts = mounts;
+        spec
+    }
+
+    fn forward(&self, step: StepId, stream: Stream, mut from: PipeReader, tail: &Mutex<Tail>) {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(n) if n > 0 => {
+                    tail.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..n]);
+                    self.tasks.sink.emit(Event::Output { task: step, stream, bytes: buffer[..n].to_vec() });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+
+    fn sandbox_error(&self, step: StepId, source: sandbox::Error) -> Error {
+        let step = &self.plan.steps[step];
+        Error::Sandbox { step: step.name.clone(), span: step.span, source }
+    }
+
+    fn run_failed(&self, step: StepId, run: &Run, exit: sandbox::Exit, tail: Vec<u8>) -> Error {
+        let text = match (exit.code, exit.signal) {
+            (Some(code), _) => format!("exit code: {code}"),
+            (None, Some(9)) if exit.oom_killed => "killed for lack of memory".to_owned(),
+            (None, signal) => format!("killed by signal {}", signal.unwrap_or(0)),
+        };
+        let step = &self.plan.steps[step];
+        Error::RunFailed {
+            step: step.name.clone(),
+            span: step.span,
+            command: run.argv.join(" "),
+            exit: text,
+            code: exit.shell_code(),
+            tail,
+        }
+    }
+}

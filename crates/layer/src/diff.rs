@@ -1,0 +1,202 @@
+//! What a step changed: the overlay's upper directory, read against the directories below it.
+//!
+//! Only the upper directory is walked. Source of the rules: BuildKit `util/overlay/overlay_linux.go`: a whiteout
+//! counts only if something is hidden by it; an opaque directory becomes one whiteout for each name that it hides; a
+//! directory that was copied up and not changed appears only as the parent of something that did change.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use crate::apply::OPAQUE_XATTR;
+use crate::inside::{self, NO_LINKS};
+use crate::walk::{Descend, read_entry, visit_tree, with_hard_link};
+use crate::{Entry, Error, Kind};
+
+/// The entries of the layer that leads from `lowers` (top first) to `lowers` with `upper` on top; sorted so that each
+/// directory stands before what is in it, and a whiteout by its own name.
+pub fn diff(upper: BorrowedFd<'_>, lowers: &[BorrowedFd<'_>]) -> Result<Vec<Entry>, Error> {
+    let mut found = Vec::new();
+    // Directories on the way down that are unchanged themselves: written only if something below is.
+    let mut unchanged: Vec<Entry> = Vec::new();
+    let mut linked = HashMap::new();
+    let mut hidden = Vec::new();
+    let mut visit = |entry: Entry, stat: &Stat| {
+        while unchanged.last().is_some_and(|parent| !is_below(&entry.path, &parent.path)) {
+            unchanged.pop();
+        }
+        match &entry.kind {
+            Kind::Socket => return Ok(Descend::No),
+            Kind::Whiteout if look_up(lowers, &entry.path)?.is_none() => return Ok(Descend::No),
+            Kind::Directory => {
+                let opaque = is_opaque(upper, &entry.path)?;
+                if opaque {
+                    hidden.push(entry.path.clone());
+                }
+                match look_up(lowers, &entry.path)? {
+                    Some(below) if same_directory(&entry, &below) => {
+                        unchanged.push(entry);
+                        return Ok(Descend::Yes);
+                    }
+                    _ => {}
+                }
+            }
+            Kind::File { .. } if unchanged_file(upper, lowers, &entry)? => return Ok(Descend::No),
+            _ => {}
+        }
+        found.append(&mut unchanged);
+        found.push(with_hard_link(entry, stat, &mut linked));
+        Ok(Descend::Yes)
+    };
+    visit_tree(upper, b"", &mut visit)?;
+    for directory in hidden {
+        expand_opaque(upper, lowers, &directory, &mut found)?;
+    }
+    found.sort_by_cached_key(sort_key);
+    found.dedup_by(|a, b| a.path == b.path);
+    Ok(found)
+}
+
+/// Entries sort by path; a whiteout sorts by the name that it has in the tar.
+fn sort_key(entry: &Entry) -> Vec<u8> {
+    match entry.kind {
+        Kind::Whiteout => whiteout_path(&entry.path),
+        _ => entry.path.clone(),
+    }
+}
+
+/// `a/.wh.b` for `a/b`.
+pub(crate) fn whiteout_path(path: &[u8]) -> Vec<u8> {
+    let (parent, name) = inside::split(path);
+    inside::join(parent, &[b".wh.", name].concat())
+}
+
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+fn is_opaque(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {
+    let directory = inside::open_dir(root, path, NO_LINKS).map_err(Error::io("open", path))?;
+    Ok(has_opaque_mark(&directory))
+}
+
+fn has_opaque_mark(directory: &OwnedFd) -> bool {
+    let mut value = [0; 4];
+    matches!(rustix::fs::fgetxattr(directory, OPAQUE_XATTR, &mut value), Ok(1) if value[0] == b'y')
+}
+
+/// Whiteouts for the names in the lower `directory` that the upper one, being opaque, hides.
+fn expand_opaque(
+    upper: BorrowedFd<'_>,
+    lowers: &[BorrowedFd<'_>],
+    directory: &[u8],
+    found: &mut Vec<Entry>,
+) -> Result<(), Error> {
+    let mut names = std::collections::BTreeSet::new();
+    for lower in lowers {
+        if let Ok(opened) = inside::open_dir(*lower, directory, NO_LINKS) {
+            names.extend(inside::names(opened.as_fd()).map_err(Error::io("read", directory))?);
+        }
+    }
+    for name in names {
+        let path = inside::join(directory, name.as_bytes());
+        let replaced = inside::lstat(upper, &path, NO_LINKS).is_ok();
+        if !replaced && look_up(lowers, &path)?.is_some() {
+            found.push(whiteout(path));
+        }
+    }
+    Ok(())
+}
+
+fn whiteout(path: Vec<u8>) -> Entry {
+    Entry { path, kind: Kind::Whiteout, mode: 0, uid: 0, gid: 0, mtime_s: 0, mtime_ns: 0, xattrs: Vec::new() }
+}
+
+/// What `path` is in the merged view of `lowers`: the topmost layer that says something decides.
+pub(crate) fn look_up(lowers: &[BorrowedFd<'_>], path: &[u8]) -> Result<Option<Entry>, Error> {
+    let components: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
+    for lower in lowers {
+        match look_up_in(*lower, &components, path)? {
+            Found::Entry(entry) => return Ok(Some(entry)),
+            Found::Hidden => return Ok(None),
+            Found::Nothing => {}
+        }
+    }
+    Ok(None)
+}
+
+enum Found {
+    Entry(Entry),
+    /// The layer says that there is nothing, whatever is below.
+    Hidden,
+    Nothing,
+}
+
+fn look_up_in(root: BorrowedFd<'_>, components: &[&[u8]], path: &[u8]) -> Result<Found, Error> {
+    let mut directory = root.try_clone_to_owned().map_err(|source| Error::Io {
+        action: "open",
+        path: String::from_utf8_lossy(path).into_owned(),
+        source,
+    })?;
+    let (last, parents) = components.split_last().expect("a path has at least one component");
+    let mut opaque = false;
+    for name in parents {
+        match rustix::fs::statat(&directory, *name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            Ok(_) => return Ok(Found::Hidden),
+            Err(Errno::NOENT) => return Ok(if opaque { Found::Hidden } else { Found::Nothing }),
+            Err(errno) => return Err(Error::io("look at", path)(errno)),
+        }
+        directory = inside::open_dir(directory.as_fd(), name, NO_LINKS).map_err(Error::io("open", path))?;
+        opaque = opaque || has_opaque_mark(&directory);
+    }
+    match rustix::fs::statat(&directory, *last, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(if opaque { Found::Hidden } else { Found::Nothing }),
+        Err(errno) => Err(Error::io("look at", path)(errno)),
+        Ok(_) => match read_entry(directory.as_fd(), last, path.to_vec())?.0 {
+            Entry { kind: Kind::Whiteout, .. } => Ok(Found::Hidden),
+            entry => Ok(Found::Entry(entry)),
+        },
+    }
+}
+
+/// Time alone is no change of a directory: making and removing a file in it moves it.
+fn same_directory(a: &Entry, b: &Entry) -> bool {
+    a.kind == b.kind && (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs
+}
+
+/// A file that was copied up and not changed: same metadata and time, and the same content where the time cannot tell.
+fn unchanged_file(upper: BorrowedFd<'_>, lowers: &[BorrowedFd<'_>], entry: &Entry) -> Result<bool, Error> {
+    let Some(below) = look_up(lowers, &entry.path)? else { return Ok(false) };
+    if below != *entry {
+        return Ok(false);
+    }
+    for lower in lowers {
+        if inside::lstat(*lower, &entry.path, NO_LINKS).is_ok() {
+            return same_content(upper, *lower, &entry.path);
+        }
+    }
+    Ok(false)
+}
+
+fn same_content(a: BorrowedFd<'_>, b: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {
+    use std::io::Read;
+    let open = |root| {
+        inside::open(root, path, rustix::fs::OFlags::RDONLY, NO_LINKS)
+            .map(std::fs::File::from)
+            .map_err(Error::io("open", path))
+    };
+    let (mut a, mut b) = (open(a)?, open(b)?);
+    let (mut left, mut right) = (vec![0; 128 << 10], vec![0; 128 << 10]);
+    loop {
+        let n = a.read(&mut left).map_err(Error::Read)?;
+        if n == 0 {
+            return Ok(b.read(&mut right).map_err(Error::Read)? == 0);
+        }
+        if b.read_exact(&mut right[..n]).is_err() || left[..n] != right[..n] {
+            return Ok(false);
+        }
+    }
+}

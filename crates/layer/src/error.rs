@@ -1,0 +1,54 @@
+//! What can go wrong with a layer or tree.
+
+use std::io;
+
+/// Everything that can go wrong. Paths are those inside the layer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused.
+    #[error("cannot {action} {path:?}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which path.
+        path: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The tar stream cannot be read.
+    #[error("the tar stream is damaged: {0}")]
+    Damaged(String),
+    /// The stream could not be read at all (network, disk, decompression).
+    #[error("cannot read the layer: {0}")]
+    Read(io::Error),
+    /// The stream could not be written.
+    #[error("cannot write the layer: {0}")]
+    Write(io::Error),
+    /// The layer says something that no layer may say.
+    #[error("{path:?}: {reason}")]
+    Invalid {
+        /// The entry at fault.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A limit was reached.
+    #[error("the layer has more than {limit} {what}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How many are allowed.
+        limit: u64,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &[u8]) -> impl FnOnce(rustix::io::Errno) -> Self {
+        let path = String::from_utf8_lossy(path).into_owned();
+        move |errno| Self::Io { action, path, source: errno.into() }
+    }
+
+    pub(crate) fn invalid(path: &[u8], reason: &'static str) -> Self {
+        Self::Invalid { path: String::from_utf8_lossy(path).into_owned(), reason }
+    }
+}

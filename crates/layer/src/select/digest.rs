@@ -1,0 +1,219 @@
+//! The digest of a selection: what COPY's result depends on, and nothing else.
+//!
+//! In it: type, mode, owner, size, link target, device numbers, extended attributes, data, names below a copied
+//! directory, and the name of a single file (it may become the name of the copy). Not in it: times. What `--chmod` and
+//! `--chown` overwrite is left out, so that another umask does not cause a miss. Every field is framed by its length.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jettison_oci::{Digest, Hasher};
+use rustix::fs::OFlags;
+
+use super::source::{Selected, Selection};
+use crate::inside::{self, IN_ROOT};
+use crate::{Entry, Error, Kind};
+
+/// A file whose time is younger than this may change again without a new time: the kernel's clock for files moves in
+/// ticks of up to 10 ms. Such a file is hashed each time (Git calls it "racy").
+const RACY_NS: i64 = 50_000_000;
+/// Bytes that are hashed at once.
+const READ_BYTES: usize = 128 << 10;
+/// Fewer files than this are hashed by one thread.
+const PARALLEL_FILES_MIN: usize = 32;
+
+/// What identifies the content of a file as long as nobody can change it unnoticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileStat {
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Size, bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Change time, nanoseconds since 1970; cannot be set back by `touch`.
+    pub ctime_ns: i64,
+}
+
+/// Remembers digests of files.
+pub trait FileDigests: Sync {
+    /// The digest of the file that had exactly this stat.
+    fn get(&self, stat: &FileStat) -> Option<Digest>;
+    /// Remembers a digest.
+    fn put(&self, stat: &FileStat, digest: &Digest);
+}
+
+/// What the copy overwrites, so what does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mask {
+    /// Owner and group.
+    pub owner: bool,
+    /// Permission bits.
+    pub mode: bool,
+}
+
+/// The digest of what was selected below `root`.
+pub fn content_digest(
+    selection: &Selection,
+    root: BorrowedFd<'_>,
+    files: &dyn FileDigests,
+    mask: Mask,
+    threads: usize,
+) -> Result<Digest, Error> {
+    let paths: Vec<Vec<u8>> = selection.sources.iter().flat_map(file_paths).collect();
+    let digests = hash_files(&paths, root, files, threads)?;
+    let mut digests = digests.iter();
+    let mut hasher = Hasher::sha256();
+    field(&mut hasher, b"selection v1");
+    for source in &selection.sources {
+        field(&mut hasher, if source.root.kind == Kind::Directory { b"" } else { &source.name });
+        field(&mut hasher, &source.kept_path);
+        for entry in std::iter::once(&source.root).chain(&source.entries) {
+            field(&mut hasher, &entry.path);
+            header(&mut hasher, entry, mask);
+            if matches!(entry.kind, Kind::File { .. }) {
+                let digest = digests.next().expect("one digest for each file");
+                field(&mut hasher, digest.hex().as_bytes());
+            }
+        }
+    }
+    Ok(hasher.finish())
+}
+
+fn file_paths(source: &Selected) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let all = std::iter::once(&source.root).chain(&source.entries);
+    all.filter(|e| matches!(e.kind, Kind::File { .. }))
+        .map(|e| if e.path.is_empty() { source.real.clone() } else { inside::join(&source.real, &e.path) })
+}
+
+fn field(hasher: &mut Hasher, bytes: &[u8]) {
+    hasher.update(&(bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
+}
+
+fn header(hasher: &mut Hasher, entry: &Entry, mask: Mask) {
+    let number = |hasher: &mut Hasher, n: u64| hasher.update(&n.to_le_bytes());
+    match &entry.kind {
+        Kind::File { size } => {
+            field(hasher, b"file");
+            number(hasher, *size);
+        }
+        // A socket of a context becomes an empty file; it must not hash like one that is there.
+        Kind::Socket => field(hasher, b"socket"),
+        Kind::Directory => field(hasher, b"directory"),
+        Kind::Symlink { target } => {
+            field(hasher, b"symlink");
+            field(hasher, target);
+        }
+        Kind::Hardlink { target } => {
+            field(hasher, b"hardlink");
+            field(hasher, target);
+        }
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+            let char_device = matches!(entry.kind, Kind::CharDevice { .. });
+            field(hasher, if char_device { b"char" } else { b"block" });
+            number(hasher, u64::from(*major));
+            number(hasher, u64::from(*minor));
+        }
+        Kind::Fifo => field(hasher, b"fifo"),
+        Kind::Whiteout => field(hasher, b"whiteout"),
+    }
+    let is_link = matches!(entry.kind, Kind::Symlink { .. });
+    number(hasher, if mask.mode || is_link { 0 } else { u64::from(entry.mode) + 1 });
+    number(hasher, if mask.owner { 0 } else { u64::from(entry.uid) + 1 });
+    number(hasher, if mask.owner { 0 } else { u64::from(entry.gid) + 1 });
+    number(hasher, entry.xattrs.len() as u64);
+    for (name, value) in &entry.xattrs {
+        field(hasher, name);
+        field(hasher, value);
+    }
+}
+
+fn hash_files(
+    paths: &[Vec<u8>],
+    root: BorrowedFd<'_>,
+    files: &dyn FileDigests,
+    threads: usize,
+) -> Result<Vec<Digest>, Error> {
+    if threads <= 1 || paths.len() < PARALLEL_FILES_MIN {
+        return paths.iter().map(|path| hash_file(root, path, files)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<Digest, Error>>>> =
+        Mutex::new((0..paths.len()).map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut mine = Vec::new();
+                loop {
+                    // A few at a time: one lock for many small files.
+                    let start = next.fetch_add(16, Ordering::Relaxed);
+                    if start >= paths.len() {
+                        break;
+                    }
+                    for (offset, path) in paths[start..paths.len().min(start + 16)].iter().enumerate() {
+                        mine.push((start + offset, hash_file(root, path, files)));
+                    }
+                }
+                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+                for (index, result) in mine {
+                    results[index] = Some(result);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_iter().map(|r| r.expect("every file was hashed")).collect()
+}
+
+fn hash_file(root: BorrowedFd<'_>, path: &[u8], files: &dyn FileDigests) -> Result<Digest, Error> {
+    let failed = |action| Error::io(action, path);
+    let stat = inside::lstat(root, path, IN_ROOT).map_err(failed("look at"))?;
+    let known = file_stat(&stat);
+    if let Some(digest) = files.get(&known) {
+        return Ok(digest);
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = inside::open(root, path, flags, IN_ROOT).map_err(failed("open"))?;
+    let before = rustix::fs::fstat(&file).map_err(failed("look at"))?;
+    let mut file = File::from(file);
+    let mut hasher = Hasher::sha256();
+    let mut buffer = vec![0; READ_BYTES.min(before.st_size.unsigned_abs() as usize + 1)];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => {
+                let path = String::from_utf8_lossy(path).into_owned();
+                return Err(Error::Io { action: "read", path, source });
+            }
+        }
+    }
+    let digest = hasher.finish();
+    let after = rustix::fs::fstat(&file).map_err(failed("look at"))?;
+    let (before, after) = (file_stat(&before), file_stat(&after));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+    let settled = after.mtime_ns.max(after.ctime_ns) + RACY_NS < now;
+    if before == after && settled {
+        files.put(&after, &digest);
+    }
+    Ok(digest)
+}
+
+fn file_stat(stat: &rustix::fs::Stat) -> FileStat {
+    let ns = |s: i64, ns: u64| s.saturating_mul(1_000_000_000).saturating_add(ns as i64);
+    FileStat {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        size: stat.st_size.unsigned_abs(),
+        mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
+        ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+    }
+}

@@ -1,0 +1,12 @@
+//! Which files COPY and ADD mean, and the digest of what they hold.
+//!
+//! [`select`] resolves sources below a root: names, wildcards, links, ignore and exclude filters. [`content_digest`]
+//! hashes what was selected. Carrying it over is `copy`'s work. Source of the rules: BuildKit
+//! `solver/llbsolver/file/backend.go`, `cache/contenthash`, fsutil `copy/copy.go`; pinned by dockerfile_copy_test.go.
+
+mod digest;
+mod pattern;
+mod source;
+
+pub use digest::{FileDigests, FileStat, Mask, content_digest};
+pub use source::{PathFilter, SelectError, Selected, Selection, Selector, select};

@@ -1,0 +1,127 @@
+//! Every entry below a directory, sorted by path bytes, hard links found.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+
+use crate::inside::{self, NO_LINKS};
+use crate::{Entry, Error, Kind};
+
+/// Lists the tree below `root`, the root itself left out. The first name of a file in sort order is the file, later
+/// ones are hard links to it.
+pub fn walk(root: BorrowedFd<'_>) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    let mut linked = HashMap::new();
+    let mut visit = |entry: Entry, stat: &Stat| {
+        entries.push(with_hard_link(entry, stat, &mut linked));
+        Ok(Descend::Yes)
+    };
+    visit_tree(root, b"", &mut visit)?;
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// Whether to look into a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Descend {
+    Yes,
+    No,
+}
+
+type Visit<'v> = dyn FnMut(Entry, &Stat) -> Result<Descend, Error> + 'v;
+
+/// Calls `visit` for every entry below `path`, parents first, names in order.
+pub(crate) fn visit_tree(root: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+    let directory = inside::open_dir(root, path, NO_LINKS).map_err(Error::io("open", path))?;
+    visit_directory(directory.as_fd(), path, visit)
+}
+
+fn visit_directory(directory: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+    for name in inside::names(directory).map_err(Error::io("read", path))? {
+        let path = inside::join(path, name.as_bytes());
+        let (entry, stat) = read_entry(directory, name.as_bytes(), path)?;
+        let is_directory = entry.kind == Kind::Directory;
+        let path = if is_directory { entry.path.clone() } else { Vec::new() };
+        if visit(entry, &stat)? == Descend::Yes && is_directory {
+            let below =
+                inside::open_dir(directory, name.as_bytes(), NO_LINKS).map_err(Error::io("open", &path))?;
+            visit_directory(below.as_fd(), &path, visit)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entry at `name`, which is called `path` from now on.
+pub(crate) fn read_entry(parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> Result<(Entry, Stat), Error> {
+    let failed = |errno| Error::io("read", &path)(errno);
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File { size: stat.st_size.unsigned_abs() },
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(parent, name, Vec::new()).map_err(failed)?;
+            Kind::Symlink { target: target.into_bytes() }
+        }
+        FileType::CharacterDevice if stat.st_rdev == 0 => Kind::Whiteout,
+        FileType::CharacterDevice => Kind::CharDevice {
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+        },
+        FileType::BlockDevice => Kind::BlockDevice {
+            major: rustix::fs::major(stat.st_rdev),
+            minor: rustix::fs::minor(stat.st_rdev),
+        },
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        FileType::Unknown => return Err(Error::invalid(&path, "a file of unknown type")),
+    };
+    let xattrs = match kind {
+        Kind::File { .. } => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+            inside::open(parent, name, flags, NO_LINKS)
+                .and_then(|file| inside::xattrs(file.as_fd()))
+                .unwrap_or_default()
+        }
+        Kind::Directory => inside::open_dir(parent, name, NO_LINKS)
+            .and_then(|directory| inside::xattrs(directory.as_fd()))
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    let entry = Entry {
+        path,
+        kind,
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime_s: stat.st_mtime,
+        mtime_ns: stat.st_mtime_nsec as u32,
+        xattrs,
+    };
+    Ok((entry, stat))
+}
+
+/// Turns the second and later names of one inode into hard links.
+pub(crate) fn with_hard_link(
+    mut entry: Entry,
+    stat: &Stat,
+    linked: &mut HashMap<(u64, u64), Vec<u8>>,
+) -> Entry {
+    let can_link = matches!(
+        entry.kind,
+        Kind::File { .. }
+            | Kind::Symlink { .. }
+            | Kind::CharDevice { .. }
+            | Kind::BlockDevice { .. }
+            | Kind::Fifo
+    );
+    if can_link && stat.st_nlink > 1 {
+        match linked.get(&(stat.st_dev, stat.st_ino)) {
+            Some(first) => entry.kind = Kind::Hardlink { target: first.clone() },
+            None => {
+                linked.insert((stat.st_dev, stat.st_ino), entry.path.clone());
+            }
+        }
+    }
+    entry
+}
