@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
@@ -39,7 +39,7 @@ pub(crate) struct Make<'a> {
 /// Observes the making of a file or directory.
 pub(crate) trait Around {
     /// `path` (relative to the root, free of links) is about to be made in `parent`.
-    fn before(&mut self, parent: BorrowedFd<'_>, path: &PathBuf) -> Result<(), Errno>;
+    fn before(&mut self, parent: BorrowedFd<'_>, path: &Path) -> Result<(), Errno>;
     /// It has been made.
     fn after(&mut self, parent: BorrowedFd<'_>) -> Result<(), Errno>;
 }
@@ -48,7 +48,7 @@ pub(crate) trait Around {
 pub(crate) struct Unobserved;
 
 impl Around for Unobserved {
-    fn before(&mut self, _: BorrowedFd<'_>, _: &PathBuf) -> Result<(), Errno> {
+    fn before(&mut self, _: BorrowedFd<'_>, _: &Path) -> Result<(), Errno> {
         Ok(())
     }
     fn after(&mut self, _: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -76,7 +76,7 @@ pub(crate) fn resolve(
             match openat(parent, &name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
                 Err(Errno::NOENT) if make.is_some() => {
                     let make = make.as_mut().expect("just checked");
-                    let path = way.iter().map(|(_, name)| name).chain([&name]).collect();
+                    let path: PathBuf = way.iter().map(|(_, name)| name).chain([&name]).collect();
                     create(parent, &name, &path, todo.is_empty(), make)?
                 }
                 other => other?,
@@ -114,7 +114,7 @@ fn components(path: &OsStr) -> impl Iterator<Item = OsString> {
 fn create(
     parent: BorrowedFd<'_>,
     name: &OsStr,
-    path: &PathBuf,
+    path: &Path,
     is_last: bool,
     make: &mut Make<'_>,
 ) -> Result<OwnedFd, Errno> {
@@ -136,17 +136,15 @@ fn create(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::fs::File;
     use std::os::unix::fs::{MetadataExt as _, symlink};
-    use std::path::Path;
-
-    use super::*;
 
     struct Record(Vec<PathBuf>);
 
     impl Around for Record {
-        fn before(&mut self, _: BorrowedFd<'_>, path: &PathBuf) -> Result<(), Errno> {
-            self.0.push(path.clone());
+        fn before(&mut self, _: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
+            self.0.push(path.to_path_buf());
             Ok(())
         }
         fn after(&mut self, _: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -27,6 +27,8 @@ pub(crate) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 /// Makes a file system of a kind that needs no device. An option with an empty value is a flag.
 pub(crate) fn new(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What /proc/mounts shows first; programs expect the name of the kind there.
+    fsconfig_set_string(&context, "source", kind)?;
     for &(key, value) in options {
         if value.is_empty() {
             fsconfig_set_flag(&context, key)?;

@@ -52,7 +52,7 @@ impl Stubs {
 }
 
 impl Around for Recorder<'_> {
-    fn before(&mut self, parent: BorrowedFd<'_>, path: &PathBuf) -> Result<(), Errno> {
+    fn before(&mut self, parent: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
         self.times = None;
         let on_root = mount_id(parent).is_ok_and(|mount| mount == self.mount);
         if on_root {

@@ -156,11 +156,24 @@ pub(crate) fn bring_loopback_up(socket: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Signals back to their defaults, none blocked: what a program expects that was started by a shell. (Rust ignores
-/// SIGPIPE, and our caller may block some.)
+/// SIGPIPE, our caller may block some, and the C library ignores two of its own in what it spawns.)
 pub(crate) fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is a valid disposition; numbers that may not be changed are refused by the kernel.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// The size of the kernel's signal sets, and of its `struct sigaction` at most; all zero means SIG_DFL.
+    const SET_BYTES: usize = 8;
+    const DEFAULT: [u64; 8] = [0; 8];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads a `struct sigaction` from a longer array and writes no old one; SIG_DFL runs no code
+        // of this process. Signals that may not be changed are refused. (The C library's own function would refuse to
+        // touch its two.)
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT.as_ptr(),
+                ptr::null_mut::<libc::c_void>(),
+                SET_BYTES,
+            )
+        };
     }
     set_signal_mask(&[], false);
 }

@@ -164,7 +164,7 @@ mod tests {
         fs::create_dir_all(tree.join("locked/inner")).unwrap();
         fs::write(tree.join("locked/file"), "x").unwrap();
         for path in ["locked/inner", "locked", ""] {
-            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0o0)).unwrap();
         }
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());

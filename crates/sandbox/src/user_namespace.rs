@@ -106,7 +106,7 @@ fn new_user_namespace() -> Result<Established, Error> {
             drop((from_child, to_child));
             sys::set_signal_mask(&[], false);
             let unshared = sys::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS);
-            tell(&mut to_parent, unshared);
+            tell(&mut to_parent, &unshared);
             // An empty answer: the parent is gone, or has given up.
             let mut mapped = String::new();
             let _ = from_parent.read_to_string(&mut mapped);
@@ -116,7 +116,7 @@ fn new_user_namespace() -> Result<Established, Error> {
             if getppid() != Some(parent) {
                 sys::exit(1);
             }
-            tell(&mut to_parent, tied.and_then(|()| Ok(separate_mounts()?)));
+            tell(&mut to_parent, &tied.and_then(|()| Ok(separate_mounts()?)));
             Ok(Established::Here(probe))
         }
         Fork::Parent(child) => {
@@ -141,7 +141,7 @@ fn new_user_namespace() -> Result<Established, Error> {
 }
 
 /// One error number, 0 for none; ends the process if it is one.
-fn tell(to_parent: &mut io::PipeWriter, result: io::Result<()>) {
+fn tell(to_parent: &mut io::PipeWriter, result: &io::Result<()>) {
     let code = result.as_ref().err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
     let told = to_parent.write_all(&code.to_ne_bytes());
     if code != 0 || told.is_err() {

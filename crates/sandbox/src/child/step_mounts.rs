@@ -90,10 +90,8 @@ impl Place<'_> {
 }
 
 fn describe(source: &Source) -> String {
-    match source {
-        Source::Path(path) => path.display().to_string(),
-        Source::Inside { path, .. } => path.display().to_string(),
-    }
+    let (Source::Path(path) | Source::Inside { path, .. }) = source;
+    path.display().to_string()
 }
 
 fn leaf_of(fd: &OwnedFd) -> Result<(Leaf, Stat), rustix::io::Errno> {
@@ -158,7 +156,7 @@ fn scratch_bind(place: &Place<'_>, source: &Source, scratch: &Path) -> Result<(O
         std::fs::create_dir(directory).mounting(&what, "")?;
     }
     // The top directory of an overlay is that of the upper.
-    copy_metadata(File::open(&upper).mounting(&what, "")?, &stat).mounting(&what, "")?;
+    copy_metadata(&File::open(&upper).mounting(&what, "")?, &stat).mounting(&what, "")?;
     // overlayfs takes only what is attached somewhere (before 6.15).
     mounts::attach(&below, place.directory("below").mounting(&what, "")?).mounting(&what, "")?;
     let through_fd = PathBuf::from(format!("/proc/self/fd/{}", below.as_raw_fd()));
@@ -175,19 +173,19 @@ fn copy_file(from: &OwnedFd, to: &Path, stat: &Stat) -> io::Result<()> {
     )?);
     let mut copy = File::create_new(to)?;
     io::copy(&mut source, &mut copy)?;
-    copy_metadata(copy, stat)
+    copy_metadata(&copy, stat)
 }
 
-fn copy_metadata(to: File, stat: &Stat) -> io::Result<()> {
+fn copy_metadata(to: &File, stat: &Stat) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     // Ids that are not mapped cannot be given away; ours will do for a view that is thrown away.
-    let _ = rustix::fs::fchown(&to, Some(uid), Some(gid));
-    rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    let _ = rustix::fs::fchown(to, Some(uid), Some(gid));
+    rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     let times = Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime as _, tv_nsec: stat.st_atime_nsec as _ },
         last_modification: Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ },
     };
-    Ok(rustix::fs::futimens(&to, &times)?)
+    Ok(rustix::fs::futimens(to, &times)?)
 }
 
 fn memory(size: Option<u64>) -> Result<(OwnedFd, Leaf), Error> {

@@ -407,7 +407,7 @@ pub(super) const ALLOWED: &[(&str, [i32; 4])] = &[
     ("modify_ldt", [154, 123, N, N]),
     ("arm_fadvise64_64", [N, N, N, 270]),
     ("arm_sync_file_range", [N, N, N, 341]),
-    ("breakpoint", [N, N, N, 0x0f0001]),
-    ("cacheflush", [N, N, N, 0x0f0002]),
-    ("set_tls", [N, N, N, 0x0f0005]),
+    ("breakpoint", [N, N, N, 0xf_0001]),
+    ("cacheflush", [N, N, N, 0xf_0002]),
+    ("set_tls", [N, N, N, 0xf_0005]),
 ];
