@@ -10,9 +10,12 @@ pub mod ast;
 mod diagnostic;
 pub mod expand;
 pub mod ignore;
+mod instruction;
+mod lex;
 pub mod mount;
 mod parse;
 pub mod source;
+mod statement;
 pub mod suggest;
 
 pub use ast::*;
