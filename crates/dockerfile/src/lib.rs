@@ -20,4 +20,4 @@ pub mod suggest;
 
 pub use ast::*;
 pub use diagnostic::{Diagnostic, Severity};
-pub use parse::{MAX_LINE_BYTES, MAX_SOURCE_BYTES, Parsed, parse, parse_onbuild};
+pub use parse::{MAX_DIAGNOSTICS, MAX_LINE_BYTES, MAX_SOURCE_BYTES, Parsed, parse, parse_onbuild};

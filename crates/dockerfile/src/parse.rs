@@ -16,6 +16,9 @@ use crate::statement::Statement;
 /// A Dockerfile may have this many bytes; nothing that people write comes near.
 pub const MAX_SOURCE_BYTES: usize = 16 << 20;
 
+/// After this many findings the rest of the file is not read: nobody would read more of them.
+pub const MAX_DIAGNOSTICS: usize = 1000;
+
 /// What [`parse`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
@@ -134,6 +137,13 @@ impl Parser<'_> {
             if let Some(statement) = statement {
                 count += 1;
                 self.place(&statement, std::mem::take(&mut comments));
+            }
+            if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+                let message =
+                    format!("more than {MAX_DIAGNOSTICS} findings; the rest of the file was not read");
+                let end = Span { start: line.end, end: line.end };
+                self.diagnostics.push(Diagnostic::error("too-many", message, end));
+                break;
             }
         }
         count

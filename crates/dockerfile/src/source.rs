@@ -40,3 +40,38 @@ impl LineIndex {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions() {
+        let text = "FROM a\n# é한x\r\n\nRUN";
+        let index = LineIndex::new(text);
+        let at = |needle: &str| text.find(needle).unwrap();
+        let cases = [
+            (0, (1, 1)),
+            (5, (1, 6)),
+            (6, (1, 7)),
+            (7, (2, 1)),
+            (at("한"), (2, 4)),
+            (at("x"), (2, 5)),
+            (at("\nRUN"), (3, 1)),
+            (at("RUN"), (4, 1)),
+            (text.len(), (4, 4)),
+            (usize::MAX, (4, 4)),
+        ];
+        for (offset, expected) in cases {
+            assert_eq!(index.position(offset), expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn line_counts() {
+        for (text, lines) in [("", 1), ("a", 1), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)] {
+            assert_eq!(LineIndex::new(text).lines(), lines, "{text:?}");
+        }
+        assert_eq!(LineIndex::new(&b"a\n\xff".to_vec()).position(3), (2, 2));
+    }
+}

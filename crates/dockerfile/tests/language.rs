@@ -593,6 +593,8 @@ fn limits() {
     let line = |length: usize| format!("FROM a\nRUN {}", "x".repeat(length - 4));
     assert_eq!(errors(&line(65_535)), [] as [&str; 0]);
     assert_eq!(errors(&line(65_536)), ["dockerfile line greater than max allowed size of 65535"]);
+    let many = parse("X\n".repeat(100_000).as_bytes()).diagnostics;
+    assert_eq!(many.len(), 1001);
     let huge = vec![b'#'; (16 << 20) + 1];
     assert_eq!(parse(&huge).diagnostics[0].code, "too-large");
 }

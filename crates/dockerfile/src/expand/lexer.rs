@@ -1,5 +1,6 @@
 //! Quotes, escapes, variables and words: one pass over a text, as BuildKit's shell/lex.go makes it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{Env, ExpandError, MAX_EXPANDED_BYTES, MAX_NESTING};
@@ -83,12 +84,22 @@ pub(crate) struct Lexer<'a> {
     env: &'a dyn Env,
     pub(super) mode: Mode,
     unmatched: Vec<String>,
+    known_unmatched: HashSet<String>,
     nesting: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(source: &'a str, escape: char, env: &'a dyn Env, mode: Mode) -> Self {
-        Self { source, at: 0, escape, env, mode, unmatched: Vec::new(), nesting: 0 }
+        Self {
+            source,
+            at: 0,
+            escape,
+            env,
+            mode,
+            unmatched: Vec::new(),
+            known_unmatched: HashSet::new(),
+            nesting: 0,
+        }
     }
 
     /// Lexes the whole text.
@@ -114,7 +125,7 @@ impl<'a> Lexer<'a> {
     /// Asks for a variable, and remembers those that are not set.
     pub(super) fn variable(&mut self, name: &str) -> Option<String> {
         let value = self.env.get(name);
-        if value.is_none() && !self.unmatched.iter().any(|known| known == name) {
+        if value.is_none() && self.known_unmatched.insert(name.to_owned()) {
             self.unmatched.push(name.to_owned());
         }
         value

@@ -1,5 +1,7 @@
 //! Which flags an instruction knows, and what form their values have (BuildKit: instructions/bflag.go).
 
+use std::collections::BTreeSet;
+
 use super::Reader;
 use crate::ast::{Spanned, Word};
 use crate::diagnostic::Diagnostic;
@@ -21,6 +23,7 @@ pub(super) enum Takes {
 #[derive(Debug, Default)]
 pub(super) struct Flags {
     given: Vec<(&'static str, Word)>,
+    names: BTreeSet<&'static str>,
 }
 
 impl Flags {
@@ -51,7 +54,10 @@ impl Reader<'_> {
         let mut sound = true;
         for flag in &self.statement.flags {
             match check(flag, known, &flags) {
-                Ok(given) => flags.given.push(given),
+                Ok((name, value)) => {
+                    flags.names.insert(name);
+                    flags.given.push((name, value));
+                }
                 Err(diagnostic) => {
                     self.diagnostics.push(diagnostic);
                     sound = false;
@@ -80,7 +86,7 @@ fn check(
             None => error,
         });
     };
-    if takes != Takes::Texts && given.given.iter().any(|(other, _)| *other == name) {
+    if takes != Takes::Texts && given.names.contains(name) {
         let message = format!("duplicate flag specified: --{name}");
         return Err(Diagnostic::error("duplicate-flag", message, flag.span()));
     }
