@@ -1,3 +1,71 @@
 //! The program: arguments, commands, errors with hints and exit codes.
+//!
+//! `args.rs` is what can be typed; `commands/` has one file per command; `failure.rs` turns every error into what
+//! people see; `environment.rs` is all that is read from the outside.
 
-fn main() {}
+mod args;
+mod bytes;
+mod commands;
+mod environment;
+mod failure;
+mod output_flag;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use environment::Environment;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    // First of all: a process that is to become a sandbox must not do anything else.
+    jettison_sandbox::init();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap knows their streams and codes.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            let code = signals::exit_code().unwrap_or(failure.kind as u8);
+            if failure.canceled {
+                Failure::new(failure.kind, "canceled").print(None, environment::stderr_has_colour());
+            } else {
+                failure.print(None, environment::stderr_has_colour());
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    // Before any thread exists: a plain user's process continues inside a user namespace from here on.
+    let environment = match &cli.command {
+        Command::Version | Command::Login(_) | Command::Logout(_) => Environment::outside(),
+        _ => Environment::enter()?,
+    };
+    match cli.command {
+        Command::Build(args) => commands::build::run(*args, &environment),
+        Command::Images(args) => commands::images::run(&args, &environment),
+        Command::Inspect(args) => commands::inspect::run(&args, &environment),
+        Command::Tag(args) => commands::tag::run(&args, &environment),
+        Command::Rm(args) => commands::rm::run(&args, &environment),
+        Command::Prune(args) => commands::prune::run(&args, &environment),
+        Command::Du(args) => commands::du::run(&args, &environment),
+        Command::Pull(args) => commands::pull::run(&args, &environment),
+        Command::Push(args) => commands::push::run(&args, &environment),
+        Command::Save(args) => commands::save::run(&args, &environment),
+        Command::Load(args) => commands::load::run(&args, &environment),
+        Command::Run(args) => commands::run::run(args, &environment),
+        Command::Login(args) => commands::login::run(&args),
+        Command::Logout(args) => commands::logout::run(&args),
+        Command::Version => commands::version::run(),
+    }
+}

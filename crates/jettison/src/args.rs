@@ -1,0 +1,320 @@
+//! What can be typed: one struct per command. The doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Build container images from Dockerfiles: no daemon, no root, no Docker.
+#[derive(Debug, Parser)]
+#[command(name = "jettison", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "The store is $JETTISON_ROOT, else $XDG_DATA_HOME/jettison (root: /var/lib/jettison).")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<Build>),
+    /// List the images in the store
+    #[command(visible_alias = "ls")]
+    Images(Images),
+    /// Show an image's manifest and config as JSON
+    Inspect(Inspect),
+    /// Give an image another name
+    Tag(Tag),
+    /// Remove names of images
+    #[command(visible_alias = "rmi")]
+    Rm(Rm),
+    /// Remove what no image needs: old build cache, unnamed images
+    Prune(Prune),
+    /// Show what takes how much disk space
+    Du(Du),
+    /// Fetch an image from a registry
+    Pull(Pull),
+    /// Send an image to a registry
+    Push(Push),
+    /// Write images to an archive
+    Save(Save),
+    /// Read images from an archive
+    Load(Load),
+    /// Start an image in the sandbox that builds use, on the host's network
+    Run(Run),
+    /// Store credentials for a registry
+    Login(Login),
+    /// Forget the credentials for a registry
+    Logout(Logout),
+    /// Show the version and what this machine permits
+    Version,
+}
+
+/// Flags of `build`; the same as `docker build`'s.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Folder with the files that COPY and ADD may use (`-`: read the Dockerfile from standard input, no files)
+    #[arg(value_name = "PATH")]
+    pub(crate) context: String,
+    /// The Dockerfile [default: PATH/Dockerfile]; `-` reads it from standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    /// Name for the result, `repository[:tag]`; repeatable
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+    /// The stage to build [default: the last]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// Value of an ARG; without `=VALUE` it is taken from the environment
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_args: Vec<String>,
+    /// Run every step again
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Ask the registry what a base's tag means today
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Platform of the result, such as linux/arm64 [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Where the result goes: `type=oci|docker|tar|local|image|registry|cacheonly[,dest=…]` or a folder; repeatable
+    #[arg(short, long = "output", value_name = "SPEC")]
+    pub(crate) outputs: Vec<String>,
+    /// Push the result to the registries of its names
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Give the result to the Docker daemon as well, with `docker load`
+    #[arg(long)]
+    pub(crate) load: bool,
+    /// How progress is shown
+    #[arg(long, env = "BUILDKIT_PROGRESS", value_enum, default_value_t, value_name = "MODE")]
+    pub(crate) progress: Progress,
+    /// Write the image's digest to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Write digests and names of the result to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Label of the result; wins over LABEL
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// Print the image's digest and nothing else
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// A further context: `name=FOLDER` or `name=docker-image://IMAGE`
+    #[arg(long = "build-context", value_name = "NAME=VALUE")]
+    pub(crate) build_contexts: Vec<String>,
+    /// Network of RUN steps: the host's, or none at all
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub(crate) network: Network,
+    /// A line for /etc/hosts of RUN steps
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
+    pub(crate) add_hosts: Vec<String>,
+    /// A secret for `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=NAME]`
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub(crate) secrets: Vec<String>,
+    /// Most RUN steps at the same time [default: four for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live view on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// A live view
+    Tty,
+    /// One line for each thing that happens
+    Plain,
+    /// One JSON object a line
+    Rawjson,
+    /// Nothing but errors
+    Quiet,
+    /// The same as quiet
+    None,
+}
+
+/// Network of RUN steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    /// The host's network
+    #[default]
+    Default,
+    /// A loopback interface and nothing else
+    None,
+    /// The host's network
+    Host,
+}
+
+/// Flags of `images`.
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    /// Print digests only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Images to show
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// Flags of `tag`.
+#[derive(Debug, Args)]
+pub(crate) struct Tag {
+    /// Name or digest of the image
+    pub(crate) image: String,
+    /// The further name
+    pub(crate) name: String,
+}
+
+/// Flags of `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct Rm {
+    /// Names to remove; a digest removes every name of that image
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+}
+
+/// Flags of `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Remove the whole build cache, not only what was not used for a week
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Do not ask (nothing is ever asked; accepted for scripts written for docker)
+    #[arg(short, long, hide = true)]
+    pub(crate) force: bool,
+    /// Keep the most recently used build cache up to this size, such as 5GB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) keep_storage: Option<String>,
+}
+
+/// Flags of `du`.
+#[derive(Debug, Args)]
+pub(crate) struct Du {}
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// The image
+    pub(crate) image: String,
+    /// Platform of the image [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Unpack it as well, as a build would
+    #[arg(long)]
+    pub(crate) unpack: bool,
+    /// Print the digest and nothing else
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Flags of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The image in the store
+    pub(crate) image: String,
+    /// Where to push it [default: its own name]
+    pub(crate) destination: Option<String>,
+    /// Print the digest and nothing else
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Flags of `save`.
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Images to write
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// The file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The kind of archive
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Kind of an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// What `docker load` reads (an OCI layout as well)
+    #[default]
+    Docker,
+    /// An OCI image layout
+    Oci,
+}
+
+/// Flags of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// The archive or OCI layout folder [default: standard input]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Print digests only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Set an environment variable; without `=VALUE` it is taken from the environment
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Working directory
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+    /// User, `name|uid[:group|gid]`
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// Run this program instead of the image's ENTRYPOINT
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Network: the host's, or none at all
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub(crate) network: Network,
+    /// Remove the container afterwards (always done; accepted for scripts written for docker)
+    #[arg(long, hide = true)]
+    pub(crate) rm: bool,
+    /// The image
+    pub(crate) image: String,
+    /// Arguments instead of the image's CMD
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Flags of `login`.
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(crate) registry: String,
+    /// User name
+    #[arg(short, long)]
+    pub(crate) username: Option<String>,
+    /// Password (visible to other users of this machine: prefer --password-stdin)
+    #[arg(short, long, conflicts_with = "password_stdin")]
+    pub(crate) password: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) password_stdin: bool,
+}
+
+/// Flags of `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// The registry
+    #[arg(default_value = "docker.io")]
+    pub(crate) registry: String,
+}

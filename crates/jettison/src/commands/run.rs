@@ -1,0 +1,137 @@
+//! `jettison run`: starts an image in the sandbox that builds use; its exit code is ours.
+//!
+//! The container's files are a snapshot that is thrown away. Source of the rules on argv, environment and exit codes
+//! (125 we failed, 126 cannot be executed, 127 not found): `docker run`.
+
+use std::process::ExitCode;
+
+use jettison_engine::network_files;
+use jettison_oci::{ContainerConfig, Platform};
+use jettison_sandbox::{self as sandbox, Root, Spec, Stdio};
+
+use super::names;
+use crate::args::{self, Network, Run};
+use crate::environment::Environment;
+use crate::failure::{Failure, Kind};
+use crate::progress::Transfers;
+
+/// PATH of an image that sets none. Source: BuildKit `util/system/path.go`.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(crate) fn run(args: Run, environment: &Environment) -> Result<ExitCode, Failure> {
+    match start(&args, environment) {
+        Ok(code) => Ok(code),
+        Err(failure) if failure.canceled => Err(failure),
+        Err(failure) => {
+            failure.print(None, crate::environment::stderr_has_colour());
+            Ok(ExitCode::from(failure.container_code()))
+        }
+    }
+}
+
+fn start(args: &Run, environment: &Environment) -> Result<ExitCode, Failure> {
+    environment.require_namespaces()?;
+    let store = environment.store()?;
+    let registry = environment.registry()?;
+    let _in_use = store.use_shared()?;
+    let images = environment.images(&store, &registry);
+    let platform = Platform::host();
+    let reference = args.image.parse().ok();
+    let image = match names::find(&store, &args.image) {
+        Ok((name, descriptor)) => {
+            let label = name.or(reference).unwrap_or_else(|| "image".parse().expect("a valid name"));
+            images.from_store(&label, &descriptor, &platform)?
+        }
+        Err(_) => None,
+    };
+    let image = match image {
+        Some(image) => image,
+        None => images.resolve(&names::reference(&args.image)?, &platform, false)?,
+    };
+    let transfers = Transfers::start(args::Progress::Auto, &format!("unpack {}", args.image));
+    let snapshot = transfers.finish(|progress| Ok(images.unpack(&image, progress)?))?;
+    let draft = store.begin_snapshot(snapshot.as_ref())?;
+    let root = if draft.lowers().is_empty() {
+        Root::Directory(draft.fs().to_owned())
+    } else {
+        Root::Overlay {
+            lowers: draft.lowers().to_vec(),
+            upper: draft.fs().to_owned(),
+            work: draft.work().to_owned(),
+        }
+    };
+    let spec = spec(args, &image.config.config, root)?;
+    let child = sandbox::spawn(&spec)?;
+    let killer = child.killer();
+    let guard = environment.cancel.guard(move || killer.kill());
+    let exit = child.wait()?;
+    drop(guard);
+    Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(1)))
+}
+
+fn spec(args: &Run, config: &ContainerConfig, root: Root) -> Result<Spec, Failure> {
+    let mut argv: Vec<String> = match &args.entrypoint {
+        Some(program) => vec![program.clone()],
+        None => config.entrypoint.clone().unwrap_or_default(),
+    };
+    if !args.command.is_empty() {
+        argv.extend(args.command.iter().cloned());
+    } else if args.entrypoint.is_none() {
+        argv.extend(config.cmd.clone().unwrap_or_default());
+    }
+    if argv.is_empty() {
+        return Err(Failure::new(Kind::Failed, "the image has no ENTRYPOINT and no CMD")
+            .hint("name a program behind the image"));
+    }
+    let mut environment = ContainerConfig { env: config.env.clone(), ..ContainerConfig::default() };
+    for text in &args.env {
+        match text.split_once('=') {
+            Some((name, value)) => environment.set_env(name, value),
+            None => {
+                if let Ok(value) = std::env::var(text) {
+                    environment.set_env(text, &value);
+                }
+            }
+        }
+    }
+    if environment.env_value("PATH").is_none() {
+        environment.env.insert(0, DEFAULT_PATH.to_owned());
+    }
+    let mut spec = Spec::new(root, argv);
+    spec.env = environment.env;
+    let working_dir = args.workdir.clone().unwrap_or_else(|| config.working_dir.clone());
+    spec.cwd = if working_dir.is_empty() { "/".to_owned() } else { working_dir };
+    spec.user = args.user.clone().unwrap_or_else(|| config.user.clone());
+    spec.hostname = "jettison".to_owned();
+    spec.hosts = network_files::hosts(&spec.hostname, &[]);
+    spec.resolv_conf = network_files::resolv_conf(&std::fs::read("/etc/resolv.conf").unwrap_or_default());
+    spec.network = match args.network {
+        Network::None => sandbox::Network::None,
+        Network::Default | Network::Host => sandbox::Network::Host,
+    };
+    spec.stdio = Stdio::Inherit;
+    Ok(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn argv(line: &[&str], entrypoint: Option<&[&str]>, cmd: Option<&[&str]>) -> Result<Vec<String>, Failure> {
+        let words = ["jettison", "run"].iter().chain(line);
+        let crate::args::Command::Run(args) = crate::args::Cli::parse_from(words).command else { panic!() };
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let config =
+            ContainerConfig { entrypoint: entrypoint.map(own), cmd: cmd.map(own), ..ContainerConfig::default() };
+        spec(&args, &config, Root::Directory("/x".into())).map(|s| s.argv)
+    }
+
+    #[test]
+    fn argv_as_docker_run_has_it() {
+        assert_eq!(argv(&["i"], Some(&["/e"]), Some(&["a"])).unwrap(), ["/e", "a"]);
+        assert_eq!(argv(&["i", "b", "-c"], Some(&["/e"]), Some(&["a"])).unwrap(), ["/e", "b", "-c"]);
+        assert_eq!(argv(&["--entrypoint", "/f", "i"], Some(&["/e"]), Some(&["a"])).unwrap(), ["/f"]);
+        assert!(argv(&["i"], None, None).is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! Errors as people see them: one line of cause, the place with its snippet, a hint that works, an exit code per kind.
+//!
+//! Every error of the libraries is turned into a [`Failure`] here and nowhere else.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use jettison_dockerfile::{Diagnostic, Severity, source::LineIndex};
+use jettison_engine as engine;
+use jettison_registry as registry;
+use jettison_sandbox as sandbox;
+use jettison_store as store;
+
+/// What kind of failure; each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A step, or anything else, failed.
+    Failed = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The Dockerfile or the context has an error.
+    Dockerfile = 3,
+    /// An image or a registry.
+    Image = 4,
+    /// The store or a disk.
+    Store = 5,
+    /// This machine does not permit what is needed.
+    Environment = 6,
+}
+
+/// A failure, ready to be printed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    message: String,
+    hint: Option<String>,
+    diagnostics: Vec<Diagnostic>,
+    /// The end of a failed command's output.
+    tail: Vec<u8>,
+    /// Set when the user or a signal ended the command: nothing is printed but one word.
+    pub(crate) canceled: bool,
+    /// See [`Failure::container_code`].
+    container_code: Option<u8>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            message: message.to_string(),
+            hint: None,
+            diagnostics: Vec::new(),
+            tail: Vec::new(),
+            canceled: false,
+            container_code: None,
+        }
+    }
+
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code of `jettison run` when the container did not start, as docker has it: 127 not found, 126 not
+    /// executable, 125 anything else.
+    pub(crate) fn container_code(&self) -> u8 {
+        self.container_code.unwrap_or(125)
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn io(action: &str, path: impl fmt::Display, error: &std::io::Error) -> Self {
+        let failure = Self::new(Kind::Failed, format!("cannot {action} {path}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::StorageFull => failure.hint(DISK_FULL),
+            _ => failure,
+        }
+    }
+
+    /// Prints to standard error. `source` is the Dockerfile's name and text, for places in it.
+    pub(crate) fn print(&self, source: Option<(&str, &str)>, colour: bool) {
+        let mut out = anstream::stderr().lock();
+        // Nobody is left to tell if standard error is gone.
+        let _ = std::io::Write::write_all(&mut out, self.render(source, colour).as_bytes());
+    }
+
+    fn render(&self, source: Option<(&str, &str)>, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        if !self.tail.is_empty() {
+            text.push_str("--- last lines of its output ---\n");
+            text.push_str(&String::from_utf8_lossy(&self.tail));
+            text.push_str("\n---\n");
+        }
+        if let (Some((name, dockerfile)), false) = (source, self.diagnostics.is_empty()) {
+            for diagnostic in &self.diagnostics {
+                text.push_str(&render_diagnostic(&renderer, name, dockerfile, diagnostic));
+            }
+        } else {
+            text.push_str(if colour { "\u{1b}[1m\u{1b}[91merror\u{1b}[0m: " } else { "error: " });
+            text.push_str(&self.message);
+            text.push('\n');
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str("hint: ");
+            text.push_str(hint);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
+
+/// One diagnostic with `file:line:column`, snippet and caret.
+pub(crate) fn render_diagnostic(renderer: &Renderer, name: &str, text: &str, diagnostic: &Diagnostic) -> String {
+    let (line, column) = LineIndex::new(text).position(diagnostic.span.start);
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let start = diagnostic.span.start.min(text.len());
+    let end = first_line_end(text, start, diagnostic.span.end.min(text.len()));
+    let path = format!("{name}:{line}:{column}");
+    let message = format!("{path}: {}", diagnostic.message);
+    let mut group = level.primary_title(&message).element(
+        Snippet::source(text).fold(true).annotation(AnnotationKind::Primary.span(start..end)),
+    );
+    if let Some(hint) = &diagnostic.hint {
+        group = group.element(Level::HELP.message(hint.as_str()));
+    }
+    let mut rendered = renderer.render(&[group]);
+    rendered.push('\n');
+    rendered
+}
+
+/// A span over many lines (a heredoc) is shown by its first.
+fn first_line_end(text: &str, start: usize, end: usize) -> usize {
+    let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
+    end.clamp(start, line_end.max(start))
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        use engine::Error as E;
+        let message = error.to_string();
+        let span = error.span();
+        let at = |kind: Kind, message: String, hint: Option<String>| {
+            let mut failure = Self::new(kind, &message);
+            match span {
+                Some(span) => {
+                    let code = "build";
+                    failure.diagnostics =
+                        vec![Diagnostic { severity: Severity::Error, code, message, span, hint }];
+                }
+                None => failure.hint = hint,
+            }
+            failure
+        };
+        match error {
+            E::Dockerfile(diagnostics) => Self { diagnostics, ..Self::new(Kind::Dockerfile, message) },
+            E::RunFailed { tail, .. } => Self { tail, ..at(Kind::Failed, message, None) },
+            E::Sandbox { source, .. } => {
+                let inner = Self::from(source);
+                at(inner.kind, message, inner.hint)
+            }
+            E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
+            E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
+            E::BaseImage { source, .. } => {
+                let inner = Self::from(*source);
+                at(Kind::Image, message, inner.hint)
+            }
+            E::InvalidImage { .. } => Self::new(Kind::Image, message),
+            E::NoSuchImage(_) => {
+                Self::new(Kind::Image, message).hint("`jettison images` lists what is there; `jettison pull` fetches")
+            }
+            E::Registry(source) => Self::from(source),
+            E::Store(source) => Self::from(source),
+            E::Mount { source, .. } => {
+                let inner = Self::from(source);
+                Self { kind: Kind::Environment, message, hint: inner.hint, ..Self::new(Kind::Environment, "") }
+            }
+            E::Io { source, .. } => {
+                let failure = Self::new(Kind::Failed, message);
+                if source.kind() == std::io::ErrorKind::StorageFull { failure.hint(DISK_FULL) } else { failure }
+            }
+            E::Layer { .. } => Self::new(Kind::Failed, message),
+            E::Canceled => Self { canceled: true, ..Self::new(Kind::Failed, "canceled") },
+        }
+    }
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        let failure = Self::new(Kind::Image, &error);
+        match error.kind() {
+            registry::Kind::Unauthorized => {
+                failure.hint("`jettison login REGISTRY` stores a user name and password")
+            }
+            registry::Kind::NotFound => failure.hint("check the name and the tag, and whether you may read it"),
+            registry::Kind::Unreachable => failure.hint("check the name, the network and the proxy variables"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        let failure = Self::new(Kind::Store, &error);
+        match error.kind() {
+            store::ErrorKind::NoSpace => failure.hint(DISK_FULL),
+            store::ErrorKind::NotWritable => {
+                failure.hint("set JETTISON_ROOT to a folder that you may write to")
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<sandbox::Error> for Failure {
+    fn from(error: sandbox::Error) -> Self {
+        let kind = match &error {
+            sandbox::Error::NoNamespaces { .. } | sandbox::Error::Mount { .. } | sandbox::Error::System { .. } => {
+                Kind::Environment
+            }
+            _ => Kind::Failed,
+        };
+        let mut failure = Self::new(kind, &error);
+        failure.container_code = match &error {
+            sandbox::Error::ProgramNotFound { .. } | sandbox::Error::InterpreterNotFound { .. } => Some(127),
+            sandbox::Error::ProgramNotExecutable { .. } | sandbox::Error::ProgramFormat { .. } => Some(126),
+            _ => None,
+        };
+        match kind {
+            Kind::Environment => failure.hint("`jettison version` says what this machine permits, and how to change it"),
+            _ => failure,
+        }
+    }
+}

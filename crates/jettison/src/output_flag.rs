@@ -1,0 +1,193 @@
+//! The value of `--output`: `type=oci,dest=out.tar`, or just a folder.
+//!
+//! Source: buildx `util/buildflags/export.go` (CSV record, a bare word is a folder, `-` is a tar on standard output)
+//! and BuildKit's exporter options. What is not known is refused by its name.
+
+use std::path::PathBuf;
+
+use jettison_engine::{ArchiveFormat, Destination, LayerCompression, Output};
+use jettison_oci::{Compression, Reference};
+
+use crate::failure::Failure;
+
+/// Reads one `--output` value.
+pub(crate) fn parse(text: &str) -> Result<Output, Failure> {
+    if text == "-" {
+        return Ok(Output::Tar { destination: Destination::Stdout });
+    }
+    let fields = csv(text)?;
+    if !text.contains('=') {
+        return Ok(Output::Local { destination: PathBuf::from(text) });
+    }
+    let mut spec = Spec::default();
+    for field in &fields {
+        let (key, value) = field
+            .split_once('=')
+            .ok_or_else(|| usage(text, &format!("{field:?} is not of the form key=value")))?;
+        spec.set(text, &key.to_ascii_lowercase(), value)?;
+    }
+    spec.output(text)
+}
+
+#[derive(Default)]
+struct Spec {
+    kind: Option<String>,
+    dest: Option<Destination>,
+    names: Vec<Reference>,
+    push: bool,
+    tar: Option<bool>,
+    format: Option<Compression>,
+    level: Option<i32>,
+}
+
+impl Spec {
+    fn set(&mut self, text: &str, key: &str, value: &str) -> Result<(), Failure> {
+        match key {
+            "type" => self.kind = Some(value.to_owned()),
+            "dest" if value == "-" => self.dest = Some(Destination::Stdout),
+            "dest" => self.dest = Some(Destination::Path(PathBuf::from(value))),
+            "name" => {
+                for name in value.split(',') {
+                    self.names.push(name.parse().map_err(Failure::usage)?);
+                }
+            }
+            "push" => self.push = boolean(text, key, value)?,
+            "tar" => self.tar = Some(boolean(text, key, value)?),
+            "compression" => {
+                self.format = Some(match value {
+                    "gzip" => Compression::Gzip,
+                    "zstd" => Compression::Zstd,
+                    "uncompressed" => Compression::None,
+                    other => return Err(usage(text, &format!("compression {other:?} is not supported"))),
+                });
+            }
+            "compression-level" => {
+                let level = value.parse().map_err(|_| usage(text, "compression-level is not a number"))?;
+                self.level = Some(level);
+            }
+            // True of everything that we write; there is nothing to switch.
+            "oci-mediatypes" | "store" | "unpack" if boolean(text, key, value).is_ok() => {
+                if key == "oci-mediatypes" && !boolean(text, key, value)? {
+                    return Err(usage(text, "oci-mediatypes=false is not supported"));
+                }
+            }
+            other => return Err(usage(text, &format!("the key {other:?} is not supported"))),
+        }
+        Ok(())
+    }
+
+    fn output(self, text: &str) -> Result<Output, Failure> {
+        let compression = self.compression(text)?;
+        let kind = self.kind.ok_or_else(|| usage(text, "it has no type"))?;
+        let stdout_or = |dest: Option<Destination>| dest.unwrap_or(Destination::Stdout);
+        match kind.as_str() {
+            "image" => Ok(Output::Image { names: self.names, push: self.push, compression }),
+            "registry" => Ok(Output::Image { names: self.names, push: true, compression }),
+            "oci" | "docker" => Ok(Output::Archive {
+                format: if kind == "oci" { ArchiveFormat::Oci } else { ArchiveFormat::Docker },
+                tar: self.tar.unwrap_or(true),
+                destination: match (self.dest, self.tar) {
+                    (None | Some(Destination::Stdout), Some(false)) => {
+                        return Err(usage(text, "tar=false needs dest=FOLDER"));
+                    }
+                    (dest, _) => stdout_or(dest),
+                },
+                compression,
+            }),
+            "tar" => Ok(Output::Tar { destination: stdout_or(self.dest) }),
+            "local" => match self.dest {
+                Some(Destination::Path(destination)) => Ok(Output::Local { destination }),
+                _ => Err(usage(text, "type=local needs dest=FOLDER")),
+            },
+            "cacheonly" => Ok(Output::CacheOnly),
+            other => Err(usage(text, &format!("the type {other:?} is not supported"))),
+        }
+    }
+
+    fn compression(&self, text: &str) -> Result<LayerCompression, Failure> {
+        let format = self.format.unwrap_or(Compression::Gzip);
+        let levels = match format {
+            Compression::None => 0..=0,
+            Compression::Gzip => 0..=12,
+            Compression::Zstd => 0..=22,
+        };
+        match self.level {
+            Some(level) if !levels.contains(&level) => {
+                Err(usage(text, &format!("compression-level must be from {} to {}", levels.start(), levels.end())))
+            }
+            level => Ok(LayerCompression { format, level }),
+        }
+    }
+}
+
+fn boolean(text: &str, key: &str, value: &str) -> Result<bool, Failure> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" => Ok(true),
+        "false" | "0" | "f" => Ok(false),
+        _ => Err(usage(text, &format!("{key} must be true or false"))),
+    }
+}
+
+fn usage(text: &str, reason: &str) -> Failure {
+    Failure::usage(format!("--output {text:?}: {reason}"))
+}
+
+/// One CSV record: fields are split at commas, a field in double quotes may hold commas and doubled quotes.
+pub(crate) fn csv(text: &str) -> Result<Vec<String>, Failure> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut characters = text.chars().peekable();
+    let mut quoted = false;
+    while let Some(c) = characters.next() {
+        match (c, quoted) {
+            ('"', false) if field.is_empty() => quoted = true,
+            ('"', true) if characters.peek() == Some(&'"') => {
+                characters.next();
+                field.push('"');
+            }
+            ('"', true) => quoted = false,
+            (',', false) => fields.push(std::mem::take(&mut field)),
+            (c, _) => field.push(c),
+        }
+    }
+    if quoted {
+        return Err(Failure::usage(format!("{text:?}: a quote is not closed")));
+    }
+    fields.push(field);
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_that_people_type() {
+        assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into() });
+        assert_eq!(parse("-").unwrap(), Output::Tar { destination: Destination::Stdout });
+        assert!(matches!(parse("type=registry,name=localhost:5000/a").unwrap(), Output::Image { push: true, .. }));
+        assert!(matches!(
+            parse("type=image,\"name=a,b\",push=true").unwrap(),
+            Output::Image { push: true, names, .. } if names.len() == 2
+        ));
+        let docker = parse("type=docker,dest=x.tar,compression=zstd,compression-level=3").unwrap();
+        let Output::Archive { format: ArchiveFormat::Docker, tar: true, compression, .. } = docker else { panic!() };
+        assert_eq!(compression, LayerCompression { format: Compression::Zstd, level: Some(3) });
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        for (text, word) in [
+            ("type=wim", "wim"),
+            ("type=oci,colour=red", "colour"),
+            ("type=local", "dest"),
+            ("type=oci,compression=estargz", "estargz"),
+            ("dest=x", "type"),
+            ("type=oci,\"dest=x", "quote"),
+            ("type=oci,compression-level=99", "0 to 12"),
+        ] {
+            let failure = parse(text).unwrap_err();
+            assert!(failure.to_string().contains(word), "{text}: {failure}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Bad input: one error, in the right place, with a hint; and nothing is changed by it.
+
+use std::fs;
+
+use crate::fixture::{Jettison, Registry, folder};
+
+/// The message without the snippet's frame.
+fn first_line(stderr: &str) -> &str {
+    stderr.lines().find(|line| line.starts_with("error")).unwrap_or(stderr)
+}
+
+#[track_caller]
+fn fails(dockerfile: &str, code: i32, place: &str, words: &[&str]) {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(dockerfile, &[("main.go", "package main\n")]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(code);
+    let place = format!("Dockerfile:{place}: ");
+    assert!(first_line(&stderr).contains(&place), "no {place} in:\n{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "no {word:?} in:\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn unknown_instruction_with_the_nearest_name() {
+    fails("FROM busybox\nCOPPY a b\n", 3, "2:1", &["COPPY", "did you mean COPY?"]);
+}
+
+#[test]
+fn unknown_flag_with_the_nearest_name() {
+    fails("FROM busybox\nCOPY --form=x a b\n", 3, "2:6", &["form", "from"]);
+}
+
+#[test]
+fn missing_source_with_the_nearest_name() {
+    fails("FROM scratch\nCOPY main.og /\n", 3, "2:6", &["not found", "main.go"]);
+}
+
+#[test]
+fn missing_stage() {
+    fails(
+        "FROM busybox AS build\nFROM scratch\nCOPY --from=3 /a /b\n",
+        3,
+        "3:13",
+        &["invalid stage index 3"],
+    );
+}
+
+#[test]
+fn unknown_target_with_the_nearest_name() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox AS builder\nRUN true\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &["--target", "bilder"]).fails(3);
+    assert!(stderr.contains("bilder") && stderr.contains("builder"), "{stderr}");
+}
+
+#[test]
+fn several_syntax_errors_at_once() {
+    let jettison = Jettison::new();
+    let folder = folder("FROM scratch\nFOO x\nENV A\nCOPY a\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(3);
+    for place in ["Dockerfile:2:", "Dockerfile:3:", "Dockerfile:4:"] {
+        assert!(stderr.contains(place), "no {place} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_failing_run_says_command_exit_code_and_last_lines() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo one; echo two >&2; exit 7\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &["--progress=quiet"]).fails(1);
+    for word in ["exit code: 7", "one", "two", "Dockerfile:2:1", "exit 7"] {
+        assert!(stderr.contains(word), "no {word:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn errors_in_a_needed_stage_come_before_the_first_step_runs() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo ran-anyway\nCOPY missing /\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(3);
+    assert!(!stderr.contains("0.0 ran-anyway") && stderr.contains("not found"), "{stderr}");
+}
+
+#[test]
+fn a_missing_base_names_the_registry_and_the_place() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::new();
+    let folder = folder(&format!("FROM {}\n", registry.name("nothing:here")), &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(4);
+    assert!(first_line(&stderr).contains("Dockerfile:1:6"), "{stderr}");
+    assert!(stderr.contains("nothing"), "{stderr}");
+}
+
+#[test]
+fn a_registry_that_is_down() {
+    let jettison = Jettison::new();
+    let folder = folder("FROM 127.0.0.1:9/nothing:here\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(4);
+    assert!(stderr.contains("127.0.0.1:9") && stderr.contains("Dockerfile:1:6"), "{stderr}");
+    assert!(stderr.contains("hint:") || stderr.contains("help:"), "{stderr}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written() {
+    let folder = folder("FROM scratch\nCOPY Dockerfile /\n", &[]);
+    // A file in the place of the store: not writable for root either.
+    let blocked = folder.path().join("store");
+    fs::write(&blocked, "in the way").unwrap();
+    let jettison = Jettison::new().env("JETTISON_ROOT", blocked.to_str().unwrap());
+    let stderr = jettison.try_build(folder.path(), &[]).fails(5);
+    assert!(stderr.contains("store") && stderr.contains("hint:"), "{stderr}");
+    assert_eq!(fs::read_to_string(&blocked).unwrap(), "in the way");
+}
+
+#[test]
+fn a_failed_build_keeps_the_earlier_image() {
+    let jettison = Jettison::with_busybox();
+    let good = folder("FROM busybox\nRUN echo 1 > /v\n", &[]);
+    let before = jettison.build(good.path(), &["-t", "app"]);
+    let bad = folder("FROM busybox\nRUN echo 2 > /v\nRUN false\n", &[]);
+    jettison.try_build(bad.path(), &["-t", "app"]).fails(1);
+    assert_eq!(jettison.inspect("app")["digest"], before.as_str());
+    assert_eq!(jettison.run(&["run", "app", "cat", "/v"]).ok(), "1");
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    for (dockerfile, word) in [
+        ("# syntax=example/frontend:1\nFROM scratch\n", "example/frontend"),
+        ("FROM scratch\nADD https://example.com/x /x\n", "ADD"),
+        ("FROM busybox\nRUN --mount=type=ssh true\n", "ssh"),
+    ] {
+        let jettison = Jettison::with_busybox();
+        let folder = folder(dockerfile, &[]);
+        let stderr = jettison.try_build(folder.path(), &[]).fails(3);
+        assert!(stderr.contains(word) && stderr.contains("not supported"), "{stderr}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let jettison = Jettison::new();
+    let folder = folder("FROM scratch\n", &[]);
+    for args in [
+        &["--output", "type=wim"][..],
+        &["--push"],
+        &["-t", "UPPER"],
+        &["--platform", "linux/amd64,linux/arm64"],
+        &["--add-host", "x"],
+        &["--secret", "src=x"],
+    ] {
+        jettison.try_build(folder.path(), args).fails(2);
+    }
+    jettison.run(&["build", "/does/not/exist"]).fails(1);
+    jettison.run(&["build", "https://example.com/x.git"]).fails(2);
+}

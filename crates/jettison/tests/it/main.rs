@@ -1,0 +1,18 @@
+//! What a user notices: the program as a whole, run as a process against real peers.
+//!
+//! One binary, one module per topic. `fixture.rs` has stores, base images and registries for all of them. Tests that
+//! need something this machine lacks print `skipped: REASON`; with `JETTISON_REQUIRE_ALL=1` (CI) they fail instead.
+
+mod archives;
+mod cache;
+mod corpus;
+mod errors;
+mod fixture;
+mod language;
+mod outputs;
+mod peers;
+mod registry;
+mod reproducible;
+mod run;
+mod signals;
+mod store_commands;

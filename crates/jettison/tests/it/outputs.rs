@@ -1,0 +1,117 @@
+//! `--output` and its friends: every kind of result.
+
+use std::fs;
+
+use crate::fixture::{Jettison, folder, tar_list};
+
+const HELLO: &str = "FROM scratch\nCOPY hello /hello\nCMD [\"/hello\"]\n";
+
+#[test]
+fn quiet_prints_the_digest_alone() {
+    let jettison = Jettison::new();
+    let folder = folder(HELLO, &[("hello", "hi\n")]);
+    let ran = jettison.run(&["build", "-q", folder.path().to_str().unwrap()]);
+    assert!(ran.stderr.is_empty(), "{}", ran.stderr);
+    let digest = ran.ok();
+    assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+}
+
+#[test]
+fn tar_and_local_hold_the_files() {
+    let jettison = Jettison::new();
+    let folder = folder(HELLO, &[("hello", "hi\n")]);
+    let out = tempfile::tempdir().unwrap();
+    let tar = out.path().join("files.tar");
+    let local = out.path().join("local");
+    jettison.build(folder.path(), &["-o", &format!("type=tar,dest={}", tar.display())]);
+    assert_eq!(tar_list(&tar), ["-rw-r--r-- 0/0 3 hello"]);
+    jettison.build(folder.path(), &["-o", local.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(local.join("hello")).unwrap(), "hi\n");
+}
+
+#[test]
+fn a_tar_on_standard_output() {
+    let jettison = Jettison::new();
+    let folder = folder(HELLO, &[("hello", "hi\n")]);
+    let output = jettison.command().args(["build", "-q", "-o", "-"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let path = folder.path().join("out.tar");
+    fs::write(&path, output.stdout).unwrap();
+    assert_eq!(tar_list(&path), ["-rw-r--r-- 0/0 3 hello"]);
+}
+
+#[test]
+fn oci_and_docker_archives_and_folders() {
+    let jettison = Jettison::new();
+    let folder = folder(HELLO, &[("hello", "hi\n")]);
+    let out = tempfile::tempdir().unwrap();
+    for (kind, documents) in [("oci", "index.json oci-layout"), ("docker", "index.json manifest.json oci-layout")] {
+        let tar = out.path().join(format!("{kind}.tar"));
+        let dir = out.path().join(kind);
+        let digest = jettison.build(
+            folder.path(),
+            &[
+                "-t",
+                "app:1",
+                "-o",
+                &format!("type={kind},dest={}", tar.display()),
+                "-o",
+                &format!("type={kind},dest={},tar=false", dir.display()),
+            ],
+        );
+        let names: Vec<String> =
+            tar_list(&tar).iter().map(|l| l.rsplit(' ').next().unwrap().to_owned()).collect();
+        assert!(names.join(" ").ends_with(documents), "{names:?}");
+        assert!(names.contains(&format!("blobs/sha256/{}", &digest[7..])), "{names:?}");
+        assert!(dir.join("oci-layout").exists());
+        assert_eq!(dir.join("manifest.json").exists(), kind == "docker");
+    }
+}
+
+#[test]
+fn iidfile_and_metadata_file_are_written_on_success_only() {
+    let jettison = Jettison::with_busybox();
+    let out = tempfile::tempdir().unwrap();
+    let (iid, metadata) = (out.path().join("iid"), out.path().join("metadata.json"));
+    let args = ["-t", "app", "--iidfile", iid.to_str().unwrap(), "--metadata-file", metadata.to_str().unwrap()];
+    let bad = folder("FROM busybox\nRUN exit 3\n", &[]);
+    jettison.try_build(bad.path(), &args).fails(1);
+    assert!(!iid.exists() && !metadata.exists());
+    let good = folder(HELLO, &[("hello", "hi\n")]);
+    let digest = jettison.build(good.path(), &args);
+    assert_eq!(fs::read_to_string(iid).unwrap(), digest);
+    let metadata: serde_json::Value = serde_json::from_slice(&fs::read(metadata).unwrap()).unwrap();
+    assert_eq!(metadata["containerimage.digest"], digest);
+    assert_eq!(metadata["image.name"], "docker.io/library/app:latest");
+    assert!(metadata["containerimage.config.digest"].as_str().unwrap().starts_with("sha256:"));
+}
+
+#[test]
+fn zstd_and_uncompressed_layers_have_the_same_content() {
+    let jettison = Jettison::new();
+    let folder = folder(HELLO, &[("hello", "hi\n")]);
+    let mut diff_ids = Vec::new();
+    for (compression, media_type) in
+        [("gzip", "tar+gzip"), ("zstd", "tar+zstd"), ("uncompressed", "layer.v1.tar")]
+    {
+        let digest = jettison.build(folder.path(), &["-o", &format!("type=image,compression={compression}")]);
+        let image = jettison.inspect(&digest);
+        let layer = image["manifest"]["layers"][0]["mediaType"].as_str().unwrap();
+        assert!(layer.ends_with(media_type), "{layer}");
+        diff_ids.push(image["config"]["rootfs"]["diff_ids"].clone());
+    }
+    assert_eq!(diff_ids[0], diff_ids[1]);
+    assert_eq!(diff_ids[0], diff_ids[2]);
+}
+
+#[test]
+fn the_last_line_says_how_much_was_left_behind() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox AS build\nRUN echo hi > /hello\nFROM scratch\nCOPY --from=build /hello /hello\n",
+        &[],
+    );
+    let ran = jettison.try_build(folder.path(), &["-t", "tiny"]);
+    let last = ran.stderr.trim().lines().next_back().unwrap_or_default().to_owned();
+    assert!(last.contains("sha256:") && last.contains("smaller than"), "{}", ran.stderr);
+}
