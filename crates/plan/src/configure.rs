@@ -84,10 +84,8 @@ impl Planner<'_> {
                 Some(value) => format!("{name}={value}"),
                 None => name.clone(),
             });
-            if let Some(value) = &value {
-                if !NOT_IN_ENVIRONMENT.contains(&name.as_str()) {
-                    draft.environment.set(&name, value);
-                }
+            if let Some(value) = value.as_ref().filter(|_| !NOT_IN_ENVIRONMENT.contains(&name.as_str())) {
+                draft.environment.set(&name, value);
             }
             draft.arguments.push((name, value));
         }

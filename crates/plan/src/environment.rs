@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use jettison_dockerfile::expand::{self, Env, ExpandError};
+use jettison_dockerfile::expand::{self, Env};
+use jettison_dockerfile::mount::{self, RawMount};
 use jettison_dockerfile::{Diagnostic, Span, Word};
 
 /// Bytes that variables may add to one word. A value doubled a few dozen times would fill any memory; no program can
@@ -29,12 +30,11 @@ impl Environment {
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        match self.positions.get(name) {
-            Some(position) => value.clone_into(&mut self.entries[*position].1),
-            None => {
-                self.positions.insert(name.to_owned(), self.entries.len());
-                self.entries.push((name.to_owned(), value.to_owned()));
-            }
+        if let Some(position) = self.positions.get(name) {
+            value.clone_into(&mut self.entries[*position].1);
+        } else {
+            self.positions.insert(name.to_owned(), self.entries.len());
+            self.entries.push((name.to_owned(), value.to_owned()));
         }
     }
 
@@ -68,16 +68,12 @@ struct Budget<'e> {
 impl Env for Budget<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let value = self.environment.get(name)?;
-        match self.bytes_left.get().checked_sub(value.len()) {
-            Some(left) => {
-                self.bytes_left.set(left);
-                Some(value)
-            }
-            None => {
-                self.exceeded.set(true);
-                Some(String::new())
-            }
-        }
+        let Some(left) = self.bytes_left.get().checked_sub(value.len()) else {
+            self.exceeded.set(true);
+            return Some(String::new());
+        };
+        self.bytes_left.set(left);
+        Some(value)
     }
 }
 
@@ -101,36 +97,45 @@ impl Expander<'_> {
     }
 
     pub(crate) fn text(&self, text: &str, span: Span) -> Result<String, Diagnostic> {
-        self.within_budget(span, |env| expand::expand(text, self.escape, env).map(|e| e.text))
+        let expand = |env: &dyn Env| expand::expand(text, self.escape, env);
+        self.within_budget("expansion", span, |env| Ok(expand(env).map_err(|e| e.message)?.text))
     }
 
     /// The words that one word becomes when its variables contain blanks (EXPOSE).
     pub(crate) fn words(&self, word: &Word) -> Result<Vec<String>, Diagnostic> {
-        self.within_budget(word.span, |env| expand::expand_words(&word.value, self.escape, env))
+        self.within_budget("expansion", word.span, |env| {
+            expand::expand_words(&word.value, self.escape, env).map_err(|e| e.message)
+        })
     }
 
     /// The body of a COPY or ADD heredoc.
     pub(crate) fn heredoc(&self, body: &str, span: Span) -> Result<String, Diagnostic> {
-        self.within_budget(span, |env| expand::expand_heredoc(body, env))
+        self.within_budget("expansion", span, |env| expand::expand_heredoc(body, env).map_err(|e| e.message))
+    }
+
+    /// The value of `--mount`, each of its values expanded for itself.
+    pub(crate) fn mount(&self, word: &Word) -> Result<RawMount, Diagnostic> {
+        self.within_budget("mount", word.span, |env| mount::parse_expanding(&word.value, self.escape, env))
     }
 
     fn within_budget<T>(
         &self,
+        code: &'static str,
         span: Span,
-        expand: impl FnOnce(&dyn Env) -> Result<T, ExpandError>,
+        expand: impl FnOnce(&dyn Env) -> Result<T, String>,
     ) -> Result<T, Diagnostic> {
         let budget = Budget {
             environment: self.environment,
             bytes_left: Cell::new(EXPANSION_BYTES_MAX),
             exceeded: Cell::new(false),
         };
-        let result = expand(&budget).map_err(|e| e.to_string());
+        let result = expand(&budget);
         let result = if budget.exceeded.get() {
             Err(format!("the variables of this word hold more than {EXPANSION_BYTES_MAX} bytes"))
         } else {
             result
         };
-        result.map_err(|message| Diagnostic::error("expansion", message, self.span(span)))
+        result.map_err(|message| Diagnostic::error(code, message, self.span(span)))
     }
 }
 

@@ -29,13 +29,15 @@ fn quote(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{b}' => out.push_str("\\v"),
             c if c.is_ascii_control() => {
-                write!(out, "\\x{:02x}", u32::from(c)).expect("strings take all text")
+                write!(out, "\\x{:02x}", u32::from(c)).expect("strings take all text");
             }
             c if is_printable(c) => out.push(c),
             c if u32::from(c) > 0xffff => {
                 write!(out, "\\U{:08x}", u32::from(c)).expect("strings take all text");
             }
-            c => write!(out, "\\u{:04x}", u32::from(c)).expect("strings take all text"),
+            c => {
+                write!(out, "\\u{:04x}", u32::from(c)).expect("strings take all text");
+            }
         }
     }
     out.push('"');

@@ -109,7 +109,7 @@ impl Frames {
     /// A list: its length, then its parts, so that lists next to each other stay apart.
     fn list<T>(self, items: &[T], mut part: impl FnMut(Self, &T) -> Self) -> Self {
         let framed = self.number(items.len() as u64);
-        items.iter().fold(framed, |frames, item| part(frames, item))
+        items.iter().fold(framed, &mut part)
     }
 
     fn option<T>(self, item: Option<T>, part: impl FnOnce(Self, T) -> Self) -> Self {
@@ -173,7 +173,7 @@ pub fn run_key(
             Security::Insecure => "insecure",
         })
         .list(shapes, mount_shape)
-        .list(mounts, |frames, digest| frames.digest(digest))
+        .list(mounts, Frames::digest)
         .platform(platform)
         .list(extra_hosts, |frames, host| frames.text(host))
         .integer(epoch)

@@ -6,7 +6,6 @@ use jettison_dockerfile::mount::{self, MountType, RawMount};
 use jettison_dockerfile::{Diagnostic, Span, Word};
 
 use crate::draft::Draft;
-use crate::environment::Expander;
 use crate::graph::{Fs, Mount, MountKind, Sharing, Source};
 use crate::path;
 use crate::planner::{At, Planner};
@@ -30,9 +29,7 @@ impl Planner<'_> {
         for word in words {
             let expander = self.expander(draft, at);
             let span = expander.span(word.span);
-            let raw = expand(&expander, word).and_then(|csv| {
-                mount::parse(&csv).map_err(|message| Diagnostic::error("mount", message, span))
-            })?;
+            let raw = expander.mount(word)?;
             let agents = mounts.iter().filter(|m| matches!(m.kind, MountKind::Ssh { .. })).count();
             let mount = self.mount(draft, &raw, agents, span)?;
             match mounts.iter_mut().find(|m| m.target == mount.target && !m.target.is_empty()) {
@@ -156,19 +153,7 @@ fn secret_id(raw: &RawMount) -> Option<String> {
     written.cloned().or_else(by_target)
 }
 
-/// Expands the values of the record, each for itself, so that a comma in a variable does not become a new field.
-fn expand(expander: &Expander<'_>, word: &Word) -> Result<String, Diagnostic> {
-    let mut fields = Vec::new();
-    for field in fields_of(&word.value) {
-        fields.push(match field.split_once('=') {
-            Some((key, value)) => format!("{key}={}", expander.text(value, word.span)?),
-            None => field,
-        });
-    }
-    Ok(fields.iter().map(|field| quoted_field(field)).collect::<Vec<_>>().join(","))
-}
-
-/// The fields of a CSV record. A quote that opens no field is left for [`mount::parse`] to complain about.
+/// The fields of a CSV record. Mistakes are passed over; [`mount::parse_expanding`] complains about them.
 fn fields_of(record: &str) -> Vec<String> {
     let mut fields = Vec::new();
     let mut field = String::new();
@@ -188,14 +173,6 @@ fn fields_of(record: &str) -> Vec<String> {
     }
     fields.push(field);
     fields
-}
-
-fn quoted_field(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }
 
 /// Where a mount reads from, as far as the text tells: the value of `from=`, or `scratch` for a cache.

@@ -153,18 +153,18 @@ impl<'a> Planner<'a> {
                 Some(parent) => parent.child(index),
                 None => unreachable!("a base stage is needed and stands before the stages on it"),
             },
-            Base::Folder(name) => (self.folder(index, name), Vec::new()),
+            Base::Folder(name) => (self.folder(index, &name), Vec::new()),
             Base::Image(reference, platform) => self.image(index, reference, platform),
         }
     }
 
     /// A stage on the files of a named context: its first step copies them.
-    fn folder(&mut self, index: usize, name: String) -> Draft {
+    fn folder(&mut self, index: usize, name: &str) -> Draft {
         let span = self.file.stages[index].from.image.span;
         let mut draft = Draft::on_scratch(index, &self.names.platform);
         draft.id = self.stages.len();
         let copy = Copy {
-            from: Source::NamedContext(name.clone()),
+            from: Source::NamedContext(name.to_owned()),
             sources: vec![("/".to_owned(), span)],
             inline: Vec::new(),
             destination: "/".to_owned(),
@@ -278,20 +278,23 @@ impl<'a> Planner<'a> {
         late: impl FnOnce() -> String,
     ) -> Result<Source, Diagnostic> {
         Ok(match self.names.source(name, span, draft.index, late)? {
-            Target::Stage(stage) => match self.drafts.get(&stage) {
-                Some(draft) => Source::Fs(draft.result),
-                None => {
+            Target::Stage(stage) => {
+                // An unplanned stage gets its turn in the next pass; what stands here now is thrown away.
+                let planned = self.drafts.get(&stage).map(|draft| draft.result);
+                if planned.is_none() {
                     debug_assert!(!self.wanted.contains(&stage));
                     self.discovered.insert(stage);
-                    Source::Fs(Fs::Scratch)
+                }
+                Source::Fs(planned.unwrap_or(Fs::Scratch))
+            }
+            Target::Base(base) => match *base {
+                Base::Stage(_) => unreachable!("stages are told apart before"),
+                Base::Scratch => Source::Fs(Fs::Scratch),
+                Base::Folder(name) => Source::NamedContext(name),
+                Base::Image(reference, platform) => {
+                    Source::Fs(Fs::Image(self.image_id(reference, platform, span)))
                 }
             },
-            Target::Base(Base::Stage(_)) => unreachable!("stages are told apart before"),
-            Target::Base(Base::Scratch) => Source::Fs(Fs::Scratch),
-            Target::Base(Base::Folder(name)) => Source::NamedContext(name),
-            Target::Base(Base::Image(reference, platform)) => {
-                Source::Fs(Fs::Image(self.image_id(reference, platform, span)))
-            }
         })
     }
 

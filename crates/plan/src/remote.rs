@@ -17,7 +17,7 @@ pub(crate) fn classify(source: &str) -> Option<Remote> {
         return match scheme {
             "http" | "https" => {
                 let path = rest.split(['#', '?']).next().unwrap_or_default();
-                let git = path.contains('/') && path.ends_with(".git");
+                let git = path.contains('/') && path.strip_suffix(".git").is_some();
                 Some(if git { Remote::Git } else { Remote::Url })
             }
             "git" | "ssh" => Some(Remote::Git),

@@ -29,7 +29,7 @@ pub(crate) enum Base {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Stage(usize),
-    Base(Base),
+    Base(Box<Base>),
 }
 
 /// Looks names up. Knows the whole file, but nothing of what stages do.
@@ -42,8 +42,7 @@ pub(crate) struct Names<'a> {
     pub(crate) platform: Platform,
     /// Stage names to positions; of equal names the last counts.
     stages: HashMap<&'a str, usize>,
-    /// For each stage the position of the earlier stage whose name its FROM could mean is looked up here: all
-    /// positions of a name, ascending.
+    /// All positions of a name, ascending: FROM means the nearest one before it.
     positions: HashMap<&'a str, Vec<usize>>,
 }
 
@@ -139,7 +138,7 @@ impl<'a> Names<'a> {
         let expander = Expander { environment: &self.arguments.global, escape, place: None };
         let platform = match &from.platform {
             None => self.platform.clone(),
-            Some(word) => self.from_platform(&expander, word)?,
+            Some(word) => self.platform(&expander, word)?,
         };
         if let Some((name, context)) = self.replacement(index) {
             return Ok(Self::of_context(name, context, platform));
@@ -158,7 +157,7 @@ impl<'a> Names<'a> {
         self.image(&image, platform, from.image.span)
     }
 
-    fn from_platform(
+    fn platform(
         &self,
         expander: &Expander<'_>,
         word: &jettison_dockerfile::Word,
@@ -175,11 +174,8 @@ impl<'a> Names<'a> {
 
     /// Adds "did you mean" if a variable of `expression` is called almost as a global argument.
     fn with_argument_hint(&self, error: Diagnostic, expression: &str) -> Diagnostic {
-        let name: String = expression
-            .trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_')
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect();
+        let variable = expression.split_once('$').map_or("", |(_, rest)| rest.trim_start_matches('{'));
+        let name: String = variable.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         let others = self.arguments.global.names().filter(|known| *known != name);
         match suggest::nearest(&name, others) {
             Some(near) => error.with_hint(format!("did you mean {near}?")),
@@ -216,8 +212,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// What `--from=name` means in the stage `current`. `verb` and `suffix` belong to the message: "cannot VERB from
-    /// stage "x"SUFFIX".
+    /// What `--from=name` means in the stage `current`. `late` makes the message for a stage that comes later.
     pub(crate) fn source(
         &self,
         name: &str,
@@ -227,16 +222,17 @@ impl<'a> Names<'a> {
     ) -> Result<Target, Diagnostic> {
         let stage = self.stage(name).map_err(|message| Diagnostic::error("stage", message, span))?;
         match stage {
-            None => self.image(name, self.platform.clone(), span).map(Target::Base),
+            None => self.image(name, self.platform.clone(), span).map(Box::new).map(Target::Base),
             Some(index) if index == current => {
                 let message = format!("circular dependency detected on stage: {}", self.stage_name(current));
                 Err(Diagnostic::error("stage", message, span))
             }
-            Some(index) if index > current => Err(Diagnostic::error("stage", late(), span)),
+            // A replaced stage is there from the start, wherever it stands.
             Some(index) => match self.replacement(index) {
                 Some((key, context)) => {
-                    Ok(Target::Base(Self::of_context(key, context, self.platform.clone())))
+                    Ok(Target::Base(Box::new(Self::of_context(key, context, self.platform.clone()))))
                 }
+                None if index > current => Err(Diagnostic::error("stage", late(), span)),
                 None => Ok(Target::Stage(index)),
             },
         }

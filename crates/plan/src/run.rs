@@ -103,12 +103,11 @@ fn history(draft: &Draft, argv: &[String]) -> String {
     for (name, value) in &draft.arguments {
         let value = draft.environment.value(name).or(value.as_deref()).unwrap_or_default();
         let text = format!("{name}={value}");
-        match positions.get(name.as_str()) {
-            Some(position) => shown[*position] = text,
-            None => {
-                positions.insert(name, shown.len());
-                shown.push(text);
-            }
+        if let Some(position) = positions.get(name.as_str()) {
+            shown[*position] = text;
+        } else {
+            positions.insert(name, shown.len());
+            shown.push(text);
         }
     }
     if !shown.is_empty() {
