@@ -17,7 +17,7 @@ use ureq::{Agent, Proxy, SendBody};
 
 use super::proxy::Proxies;
 use super::socket::{Cancel, TcpConnector};
-use super::tls::{TlsConnector, client_config};
+use super::tls::{TlsConnector, client_config, is_ca_as_server};
 use super::url::Url;
 use crate::hosts::certs_d;
 use crate::resolve::{ResolveError, StubResolver};
@@ -266,6 +266,9 @@ impl std::fmt::Debug for Http {
 fn tls_error(host: String, error: &rustls::Error) -> Error {
     let reason = match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
+            "its certificate is signed by nobody that this machine trusts".to_owned()
+        }
+        error if is_ca_as_server(error) => {
             "its certificate is signed by nobody that this machine trusts".to_owned()
         }
         rustls::Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),

@@ -64,12 +64,17 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end() {
-        let whole = |d: Option<Duration>| d.map(|d| d.as_secs());
-        assert_eq!([1, 2, 3].map(|n| whole(wait(n, None, None))), [Some(1), Some(3), None]);
-        assert_eq!(
-            [1, 2, 3, 4, 5].map(|n| whole(wait(n, Some(429), None))),
-            [Some(2), Some(4), Some(8), Some(16).or(None), None]
-        );
+        let about = |tried, status, seconds: f64| {
+            let wait = wait(tried, status, None).unwrap().as_secs_f64();
+            assert!((seconds..seconds * 1.1).contains(&wait), "try {tried}: {wait} s");
+        };
+        about(1, None, 1.0);
+        about(2, None, 3.0);
+        assert_eq!(wait(3, None, None), None);
+        for (tried, seconds) in [(1, 2.0), (2, 4.0), (3, 8.0), (4, 16.0)] {
+            about(tried, Some(429), seconds);
+        }
+        assert_eq!(wait(5, Some(429), None), None);
         assert_eq!(wait(1, Some(503), Some(Duration::from_secs(9))), Some(Duration::from_secs(9)));
         assert_eq!(wait(1, Some(429), Some(Duration::from_secs(3600))), None);
     }

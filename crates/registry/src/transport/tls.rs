@@ -7,9 +7,12 @@
 use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
 
+use rustls::CertificateError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
 };
@@ -19,17 +22,25 @@ use ureq::unversioned::transport::{
 
 use crate::hosts::certs_d::Trust;
 
+/// What this machine trusts.
+struct SystemRoots {
+    store: RootCertStore,
+    /// The same as they stand in their files; empty for the built-in ones.
+    certificates: Vec<CertificateDer<'static>>,
+}
+
 /// What the system trusts, read once per process.
-fn system_roots() -> &'static RootCertStore {
-    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+fn system_roots() -> &'static SystemRoots {
+    static ROOTS: OnceLock<SystemRoots> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let mut store = RootCertStore::empty();
         // Files that cannot be read or parsed are skipped, as every other program does.
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let certificates = rustls_native_certs::load_native_certs().certs;
+        store.add_parsable_certificates(certificates.iter().cloned());
         if store.is_empty() {
             store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        store
+        SystemRoots { store, certificates }
     })
 }
 
@@ -38,19 +49,87 @@ pub(crate) fn client_config(trust: &Trust, insecure: bool) -> Result<Arc<ClientC
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = if insecure {
-        let accept_all = AcceptAll { algorithms: provider.signature_verification_algorithms };
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(accept_all))
+    let verifier: Arc<dyn ServerCertVerifier> = if insecure {
+        Arc::new(AcceptAll { algorithms: provider.signature_verification_algorithms })
     } else {
-        let mut roots = system_roots().clone();
+        let system = system_roots();
+        let mut roots = system.store.clone();
         roots.add_parsable_certificates(trust.roots.iter().cloned());
-        builder.with_root_certificates(roots)
+        let strict = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|e| rustls::Error::General(e.to_string()))?;
+        let known = trust.roots.iter().chain(&system.certificates).cloned().collect();
+        Arc::new(RootOrChain { strict, known })
     };
+    // "Dangerous" because of what could stand here; the verifier is rustls's own with one exception.
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let config = match &trust.client {
         Some((chain, key)) => builder.with_client_auth_cert(chain.clone(), key.clone_key())?,
         None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
+}
+
+/// The text in webpki's error for a CA certificate that a server shows as its own.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+
+/// Whether a certificate was refused only because it is a CA's.
+pub(super) fn is_ca_as_server(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(other)) if format!("{other:?}").contains(CA_AS_SERVER))
+}
+
+/// Verifies chains as rustls does, and accepts a server whose very certificate is a root that the user trusts.
+///
+/// Private registries are often set up as Docker's documentation says, with `openssl req -x509`, which makes a
+/// self-signed CA, and with that same file as the client's `ca.crt`. Go's verifier takes it, webpki does not.
+#[derive(Debug)]
+struct RootOrChain {
+    strict: Arc<WebPkiServerVerifier>,
+    known: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for RootOrChain {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let result =
+            self.strict.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match result {
+            // webpki looks at the dates before it looks at this.
+            Err(error) if is_ca_as_server(&error) && self.known.iter().any(|root| root == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.strict.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.strict.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.strict.supported_verify_schemes()
+    }
 }
 
 /// Wraps connections to https addresses.
