@@ -23,8 +23,6 @@ const IGNORE_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) root: OwnedFd,
-    /// For messages.
-    pub(crate) path: PathBuf,
     pub(crate) ignore: Ignore,
 }
 
@@ -79,7 +77,6 @@ impl Contexts {
                 let candidates = beside.into_iter().chain([path.join(".dockerignore")]);
                 Some(Context {
                     root: filesystem::open_directory(path)?,
-                    path: path.clone(),
                     ignore: read_first(candidates)?,
                 })
             }
@@ -87,7 +84,7 @@ impl Contexts {
         let mut named = BTreeMap::new();
         for (name, path) in &request.named_contexts {
             let ignore = read_first([path.join(".dockerignore")].into_iter())?;
-            let context = Context { root: filesystem::open_directory(path)?, path: path.clone(), ignore };
+            let context = Context { root: filesystem::open_directory(path)?, ignore };
             named.insert(name.clone(), context);
         }
         Ok(Self { main, named })

@@ -1,61 +1,137 @@
-//! Blobs.
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::PathBuf;
+//! Blobs: files named by the digest of their content.
+//!
+//! A blob is written under a temporary name, hashed on the way, made durable, and renamed. What lies under a digest's
+//! name is therefore whole, and never changes.
 
-use jettison_oci::Digest;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
-use crate::{Error, Store};
+use jettison_oci::{Algorithm, Digest, Hasher};
+
+use crate::{Error, Result, Store};
+
+/// Bytes that are buffered before the kernel is asked to write.
+const BUFFER_BYTES: usize = 256 << 10;
 
 impl Store {
-    /// Size of a blob in bytes, `None` if it is not there.
-    pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let _ = digest;
-        todo!()
-    }
-    /// Where the blob is or would be.
+    /// Where the blob `digest` lies, if it is there.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let _ = digest;
-        todo!()
+        self.root().join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
+
+    /// The size of a blob, bytes; `None` if it is not there.
+    pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.blob_path(digest);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
     /// Opens a blob for reading.
-    pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
-        let _ = digest;
-        todo!()
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::NoBlob(digest.clone()),
+            _ => Error::io("open", path)(error),
+        })
     }
-    /// Reads a blob of at most `max_bytes`, verifying its digest.
-    pub fn read_blob(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, Error> {
-        let _ = (digest, max_bytes);
-        todo!()
+
+    /// A small blob in memory, verified. Refuses more than `max` bytes.
+    pub fn read_blob(&self, digest: &Digest, max: u64) -> Result<Vec<u8>> {
+        let file = self.open_blob(digest)?;
+        let path = self.blob_path(digest);
+        let size = file.metadata().map_err(Error::io("read", &path))?.len();
+        if size > max {
+            return Err(Error::TooLarge { digest: digest.clone(), size, max });
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.take(max).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        let mut hasher = digest.hasher();
+        hasher.update(&bytes);
+        verify(hasher, digest)?;
+        Ok(bytes)
     }
-    /// Puts bytes into the store; returns their digest and size.
-    pub fn put_blob(&self, bytes: &[u8]) -> Result<(Digest, u64), Error> {
-        let _ = bytes;
-        todo!()
+
+    /// Stores a small blob; returns its digest and size.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<(Digest, u64)> {
+        let digest = Digest::sha256(bytes);
+        if self.has_blob(&digest)? == Some(bytes.len() as u64) {
+            return Ok((digest, bytes.len() as u64));
+        }
+        let mut writer = self.blob_writer()?;
+        writer.write_all(bytes).map_err(Error::io("write", writer.path.clone()))?;
+        writer.commit(Some(&digest))
     }
-    /// Begins a blob whose digest is not known yet.
-    pub fn blob_writer(&self) -> Result<BlobWriter, Error> {
-        todo!()
+
+    /// Starts a blob whose digest is known at its end.
+    pub fn blob_writer(&self) -> Result<BlobWriter> {
+        let path = self.temporary("blob");
+        let file = File::create_new(&path).map_err(Error::io("write", &path))?;
+        Ok(BlobWriter {
+            out: BufWriter::with_capacity(BUFFER_BYTES, file),
+            hasher: Hasher::new(Algorithm::Sha256),
+            written: 0,
+            path,
+            blobs: self.root().join("blobs"),
+        })
     }
 }
 
-/// A blob that is being written. Dropped without commit, nothing remains of it.
+/// A blob being written. Dropped without [`BlobWriter::commit`] it leaves nothing.
 #[derive(Debug)]
-pub struct BlobWriter {}
+pub struct BlobWriter {
+    out: BufWriter<File>,
+    hasher: Hasher,
+    written: u64,
+    path: PathBuf,
+    blobs: PathBuf,
+}
 
 impl BlobWriter {
-    /// Makes it a blob; returns its digest and size.
-    pub fn commit(self, expected: Option<&Digest>) -> Result<(Digest, u64), Error> {
-        let _ = expected;
-        todo!()
+    /// Gives the blob its name. Fails if `expected` is another digest.
+    pub fn commit(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        self.out.flush().map_err(Error::io("write", &self.path))?;
+        let found = self.hasher.clone().finish();
+        if let Some(expected) = expected.filter(|e| **e != found) {
+            return Err(Error::DigestMismatch { expected: expected.clone(), found });
+        }
+        publish(self.out.get_ref(), &self.path, &self.blobs, &found)?;
+        Ok((found, self.written))
     }
 }
 
 impl Write for BlobWriter {
-    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        todo!()
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        self.written += n as u64;
+        Ok(n)
     }
+
     fn flush(&mut self) -> io::Result<()> {
-        todo!()
+        self.out.flush()
     }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        // After a commit the name is gone already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes a finished file durable and gives it its digest as name.
+pub(crate) fn publish(file: &File, path: &Path, blobs: &Path, digest: &Digest) -> Result<()> {
+    let target = blobs.join(digest.algorithm().name()).join(digest.hex());
+    file.sync_data().map_err(Error::io("write", path))?;
+    fs::rename(path, &target).map_err(Error::io("write", &target))
+}
+
+pub(crate) fn verify(hasher: Hasher, expected: &Digest) -> Result<()> {
+    let found = hasher.finish();
+    if found == *expected { Ok(()) } else { Err(Error::DigestMismatch { expected: expected.clone(), found }) }
 }

@@ -1,7 +1,10 @@
-//! Tags.
-use jettison_oci::{Descriptor, Reference};
+//! Names: images of this store, what registries' tags meant, where blobs came from.
 
-use crate::{Error, Store};
+use jettison_oci::{Descriptor, Digest, Platform, Reference};
+use rusqlite::{OptionalExtension, params};
+
+use crate::store::now_s;
+use crate::{Result, Store};
 
 /// An image with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,33 +13,136 @@ pub struct ImageRecord {
     pub reference: Reference,
     /// Its manifest or index.
     pub descriptor: Descriptor,
-    /// When it got the name, seconds since 1970.
+    /// When it got this name, seconds since 1970.
     pub created_s: i64,
 }
 
+/// What a name meant when its registry was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// The manifest for the platform.
+    pub manifest: Descriptor,
+    /// When it was asked, seconds since 1970.
+    pub fetched_s: i64,
+}
+
+fn json(descriptor: &Descriptor) -> String {
+    String::from_utf8(jettison_oci::to_canonical_json(descriptor)).expect("JSON is UTF-8")
+}
+
 impl Store {
-    /// Gives an image a name, taking the name from whatever had it. The manifest must be in the store.
-    pub fn tag(&self, reference: &Reference, descriptor: &Descriptor) -> Result<(), Error> {
-        let _ = (reference, descriptor);
-        todo!()
+    /// Names an image. An earlier image of that name loses it.
+    pub fn tag(&self, reference: &Reference, descriptor: &Descriptor) -> Result<()> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO images (reference, descriptor, digest, created_s) VALUES (?1, ?2, ?3, ?4)",
+                params![reference.to_string(), json(descriptor), descriptor.digest.to_string(), now_s()],
+            )
+        })?;
+        Ok(())
     }
-    /// The image of that name.
-    pub fn image(&self, reference: &Reference) -> Result<Option<ImageRecord>, Error> {
-        let _ = reference;
-        todo!()
+
+    /// Takes a name away; false if it was not there.
+    pub fn untag(&self, reference: &Reference) -> Result<bool> {
+        let removed = self.write(|transaction| {
+            transaction.execute("DELETE FROM images WHERE reference = ?1", [reference.to_string()])
+        })?;
+        Ok(removed > 0)
     }
-    /// All names, in their order.
-    pub fn images(&self) -> Result<Vec<ImageRecord>, Error> {
-        todo!()
+
+    /// The image of this name.
+    pub fn image(&self, reference: &Reference) -> Result<Option<ImageRecord>> {
+        Ok(self.image_rows("WHERE reference = ?1", &[&reference.to_string()])?.pop())
     }
-    /// Takes a name away; false if there was none. The image's bytes stay until the next prune.
-    pub fn untag(&self, reference: &Reference) -> Result<bool, Error> {
-        let _ = reference;
-        todo!()
+
+    /// All images, by name.
+    pub fn images(&self) -> Result<Vec<ImageRecord>> {
+        self.image_rows("ORDER BY reference", &[])
     }
-    /// Images that `text` may mean: the name, else all whose digest begins with it.
-    pub fn resolve(&self, text: &str) -> Result<Vec<ImageRecord>, Error> {
-        let _ = text;
-        todo!()
+
+    fn image_rows(&self, tail: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Vec<ImageRecord>> {
+        let connection = self.connection();
+        let sql = format!("SELECT reference, descriptor, created_s FROM images {tail}");
+        let mut statement = connection.prepare_cached(&sql).map_err(self.index_error())?;
+        let rows = statement
+            .query_map(parameters, |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?))
+            })
+            .map_err(self.index_error())?;
+        let mut images = Vec::new();
+        for row in rows {
+            let (reference, descriptor, created_s) = row.map_err(self.index_error())?;
+            if let (Ok(reference), Ok(descriptor)) = (reference.parse(), serde_json::from_str(&descriptor)) {
+                images.push(ImageRecord { reference, descriptor, created_s });
+            }
+        }
+        Ok(images)
+    }
+
+    /// What `reference` meant for `platform` when its registry was last asked.
+    pub fn source(&self, reference: &Reference, platform: &Platform) -> Result<Option<SourceRecord>> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT descriptor, fetched_s FROM sources WHERE reference = ?1 AND platform = ?2",
+            )
+            .map_err(self.index_error())?;
+        let row = statement
+            .query_row([reference.to_string(), platform.to_string()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(self.index_error())?;
+        Ok(row.and_then(|(descriptor, fetched_s)| {
+            Some(SourceRecord { manifest: serde_json::from_str(&descriptor).ok()?, fetched_s })
+        }))
+    }
+
+    /// Remembers what `reference` means for `platform`.
+    pub fn record_source(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        manifest: &Descriptor,
+    ) -> Result<()> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO sources (reference, platform, descriptor, digest, fetched_s)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    reference.to_string(),
+                    platform.to_string(),
+                    json(manifest),
+                    manifest.digest.to_string(),
+                    now_s()
+                ],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Remembers that a repository has a blob.
+    pub fn record_blob_origin(&self, digest: &Digest, host: &str, repository: &str) -> Result<()> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR IGNORE INTO origins (digest, host, repository) VALUES (?1, ?2, ?3)",
+                params![digest.to_string(), host, repository],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Repositories of `host` that have (or had) a blob.
+    pub fn blob_origins(&self, digest: &Digest, host: &str) -> Result<Vec<String>> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT repository FROM origins WHERE digest = ?1 AND host = ?2 ORDER BY repository",
+            )
+            .map_err(self.index_error())?;
+        let rows = statement
+            .query_map([digest.to_string(), host.to_owned()], |row| row.get(0))
+            .map_err(self.index_error())?;
+        rows.collect::<rusqlite::Result<Vec<String>>>().map_err(self.index_error())
     }
 }

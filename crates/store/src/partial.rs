@@ -1,53 +1,85 @@
-//! Partial blobs.
-use std::io::{self, Write};
+//! Downloads that may be continued: one append-only file for each digest, kept over a broken build.
 
-use jettison_oci::Digest;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
-use crate::{Error, Store};
+use jettison_oci::{Digest, Hasher};
+
+use crate::lock::Lock;
+use crate::{Error, Result, Store, blob, lock};
+
+/// Bytes that are read at once when what is there is hashed again.
+const REPLAY_BYTES: usize = 256 << 10;
+
+/// A download under way. Dropped without [`PartialBlob::commit`] its bytes stay for the next try.
+#[derive(Debug)]
+pub struct PartialBlob {
+    file: File,
+    path: PathBuf,
+    blobs: PathBuf,
+    hasher: Hasher,
+    length: u64,
+    _lock: Lock,
+}
 
 impl Store {
-    /// The partial download of `digest`: new, or what an earlier attempt left. Waits while another process has it.
-    pub fn partial_blob(&self, digest: &Digest) -> Result<PartialBlob, Error> {
-        let _ = digest;
-        todo!()
+    /// Starts or continues the download of `digest`; waits while another process or thread has it.
+    pub fn partial_blob(&self, digest: &Digest) -> Result<PartialBlob> {
+        let folder = self.root().join("partial");
+        fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
+        let path = folder.join(digest.hex());
+        let lock = lock::exclusive(&folder.join(format!("{}.lock", digest.hex())))?;
+        let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = open.map_err(Error::io("write", &path))?;
+        let blobs = self.root().join("blobs");
+        Ok(PartialBlob { file, path, blobs, hasher: digest.hasher(), length: 0, _lock: lock })
     }
 }
 
-/// A download that survives its process.
-#[derive(Debug)]
-pub struct PartialBlob {}
-
 impl PartialBlob {
-    /// Bytes that are there.
-    #[expect(clippy::len_without_is_empty, reason = "a length, not a collection")]
-    pub fn len(&self) -> u64 {
-        todo!()
-    }
-    /// Whether the blob came into the store while we waited: all of it is there, `commit` has nothing to do.
-    pub fn is_in_store(&self) -> bool {
-        todo!()
-    }
-    /// Copies what is already there to `out`; returns how many bytes that is.
+    /// Copies what an earlier try left to `out` and returns its length, bytes. Must come before the first write.
     pub fn replay(&mut self, out: &mut dyn Write) -> io::Result<u64> {
-        let _ = out;
-        todo!()
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut buffer = vec![0; REPLAY_BYTES];
+        let mut out_open = true;
+        loop {
+            let n = self.file.read(&mut buffer)?;
+            if n == 0 {
+                return Ok(self.length);
+            }
+            self.hasher.update(&buffer[..n]);
+            self.length += n as u64;
+            out_open = out_open && out.write_all(&buffer[..n]).is_ok();
+        }
     }
-    /// Throws away what is there, to begin again.
-    pub fn restart(&mut self) -> io::Result<()> {
-        todo!()
+
+    /// The hash over all bytes so far.
+    pub fn hasher(&self) -> Hasher {
+        self.hasher.clone()
     }
-    /// Verifies all of it and makes it a blob.
-    pub fn commit(self, digest: &Digest) -> Result<(), Error> {
-        let _ = digest;
-        todo!()
+
+    /// Makes the download a blob. Wrong content is removed, so that the next try starts anew.
+    pub fn commit(self, expected: &Digest) -> Result<()> {
+        if let Err(error) = blob::verify(self.hasher.clone(), expected) {
+            let _ = fs::remove_file(&self.path);
+            return Err(error);
+        }
+        blob::publish(&self.file, &self.path, &self.blobs, expected)?;
+        let _ = fs::remove_file(self.path.with_extension("lock"));
+        Ok(())
     }
 }
 
 impl Write for PartialBlob {
-    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        todo!()
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        self.length += n as u64;
+        Ok(n)
     }
+
     fn flush(&mut self) -> io::Result<()> {
-        todo!()
+        self.file.flush()
     }
 }

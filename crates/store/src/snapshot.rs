@@ -1,80 +1,180 @@
-//! Snapshots.
+//! Snapshots: directories that hold what one layer or step changed, each on top of its parent.
+//!
+//! A draft is made in the process's temporary folder and becomes a snapshot by one rename, so a snapshot is whole or
+//! not there. Names are short: the kernel's option for lower directories may have to hold hundreds of them.
+
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Store};
+use rusqlite::{OptionalExtension, params};
 
-/// Names a snapshot of one store. Never used again, even after the snapshot was removed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SnapshotId(u64);
+use crate::store::now_s;
+use crate::{Error, Result, Store, remove_tree};
+
+/// Names a snapshot of one store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotId(pub(crate) String);
 
 impl fmt::Display for SnapshotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
+        f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for SnapshotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// What is known of a snapshot.
+/// What the index knows of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotInfo {
-    /// Its id.
+    /// Its name.
     pub id: SnapshotId,
-    /// The snapshot that it stands on.
+    /// What it stands on.
     pub parent: Option<SnapshotId>,
     /// When it was made, seconds since 1970.
     pub created_s: i64,
-    /// Sum of the sizes of its own regular files, bytes; hard links count once.
+    /// Bytes of its files.
     pub size: u64,
 }
 
+/// A snapshot being made. Dropped without [`Draft::commit`] it leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    store: Store,
+    folder: PathBuf,
+    fs: PathBuf,
+    work: PathBuf,
+    parent: Option<SnapshotId>,
+    lowers: Vec<PathBuf>,
+}
+
 impl Store {
-    /// Begins a snapshot on top of `parent`.
-    pub fn begin_snapshot(&self, parent: Option<&SnapshotId>) -> Result<Draft, Error> {
-        let _ = parent;
-        todo!()
+    /// Starts a snapshot on top of `parent`.
+    pub fn begin_snapshot(&self, parent: Option<&SnapshotId>) -> Result<Draft> {
+        let folder = self.temporary("s");
+        let (fs_dir, work) = (folder.join("fs"), folder.join("work"));
+        for path in [&folder, &fs_dir, &work] {
+            fs::create_dir(path).map_err(Error::io("make", path))?;
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&fs_dir, mode).map_err(Error::io("change the mode of", &fs_dir))?;
+        let mut draft =
+            Draft { store: self.clone(), folder, fs: fs_dir, work, parent: None, lowers: Vec::new() };
+        draft.set_parent(parent)?;
+        Ok(draft)
     }
-    /// What is known of a snapshot; `None` if it is not there, or not whole.
-    pub fn snapshot(&self, id: &SnapshotId) -> Result<Option<SnapshotInfo>, Error> {
-        let _ = id;
-        todo!()
+
+    /// What is known of a snapshot; `None` if it is not there.
+    pub fn snapshot(&self, id: &SnapshotId) -> Result<Option<SnapshotInfo>> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT parent, created_s, size FROM snapshots WHERE id = ?1")
+            .map_err(self.index_error())?;
+        let row = statement
+            .query_row([&id.0], |row| {
+                Ok(SnapshotInfo {
+                    id: id.clone(),
+                    parent: row.get::<_, Option<String>>(0)?.map(SnapshotId),
+                    created_s: row.get(1)?,
+                    size: row.get::<_, i64>(2)?.unsigned_abs(),
+                })
+            })
+            .optional();
+        row.map_err(self.index_error())
     }
-    /// The directories that make up the snapshot's file system, top first; its own is the first.
-    pub fn chain(&self, id: &SnapshotId) -> Result<Vec<PathBuf>, Error> {
-        let _ = id;
-        todo!()
+
+    /// The directories of a snapshot and all below it, top first.
+    pub fn chain(&self, id: &SnapshotId) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        let mut next = Some(id.clone());
+        while let Some(id) = next {
+            let info = self.snapshot(&id)?.ok_or_else(|| Error::NoSnapshot(id.0.clone()))?;
+            paths.push(self.snapshot_path(&id).join("fs"));
+            next = info.parent;
+        }
+        Ok(paths)
+    }
+
+    pub(crate) fn snapshot_path(&self, id: &SnapshotId) -> PathBuf {
+        self.root().join("snapshots").join(&id.0)
     }
 }
 
-/// A snapshot that is being made. Dropped without commit, nothing remains of it.
-#[derive(Debug)]
-pub struct Draft {}
-
 impl Draft {
-    /// The directory that becomes the snapshot (overlayfs: upper directory).
+    /// Where files go: the upper directory of an overlay, or a plain directory without lowers.
     pub fn fs(&self) -> &Path {
-        todo!()
+        &self.fs
     }
-    /// An empty directory on the same file system (overlayfs: work directory).
+
+    /// The overlay's work directory.
     pub fn work(&self) -> &Path {
-        todo!()
+        &self.work
     }
-    /// The directories below, top first; empty without a parent.
+
+    /// The directories below, top first.
     pub fn lowers(&self) -> &[PathBuf] {
-        todo!()
+        &self.lowers
     }
-    /// Puts the draft on top of another snapshot than it was begun with.
-    pub fn set_parent(&mut self, parent: Option<&SnapshotId>) -> Result<(), Error> {
-        let _ = parent;
-        todo!()
+
+    /// Says what the draft stands on, for layers that are unpacked before the layers below them.
+    pub fn set_parent(&mut self, parent: Option<&SnapshotId>) -> Result<()> {
+        self.lowers = parent.map_or(Ok(Vec::new()), |id| self.store.chain(id))?;
+        self.parent = parent.cloned();
+        Ok(())
     }
-    /// Makes it a snapshot.
-    pub fn commit(self) -> Result<SnapshotId, Error> {
-        todo!()
+
+    /// Makes the draft a snapshot.
+    pub fn commit(self) -> Result<SnapshotId> {
+        // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
+        remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
+        let size = tree_bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
+        // The parent's id in front of random bits: equal names are impossible, and no counter has to be shared.
+        let id = SnapshotId(fresh_name(&self.folder));
+        let target = self.store.snapshot_path(&id);
+        fs::rename(&self.folder, &target).map_err(Error::io("write", &target))?;
+        let now = now_s();
+        let parent = self.parent.as_ref().map(|p| p.0.clone());
+        self.store.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO snapshots (id, parent, created_s, used_s, size) VALUES (?1, ?2, ?3, ?3, ?4)",
+                params![id.0, parent, now, i64::try_from(size).unwrap_or(i64::MAX)],
+            )
+        })?;
+        Ok(id)
     }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // After a commit there is nothing under this name.
+        let _ = remove_tree(&self.folder);
+    }
+}
+
+/// A short name that no other snapshot has: time, process and a counter, hashed.
+fn fresh_name(folder: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut hasher = jettison_oci::Hasher::sha256();
+    hasher.update(folder.as_os_str().as_bytes());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    hasher.update(&now.as_nanos().to_le_bytes());
+    hasher.finish().hex()[..16].to_owned()
+}
+
+/// Bytes of all regular files below `path`, each inode once.
+fn tree_bytes(path: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    let mut linked = std::collections::HashSet::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if metadata.is_file() && (metadata.nlink() == 1 || linked.insert(metadata.ino())) {
+                bytes += metadata.len();
+            }
+        }
+    }
+    Ok(bytes)
 }

@@ -1,37 +1,100 @@
-//! The store: opening it, its parts, and what is shared by all handles on it.
+//! Opening a store: its folders, its format, what dead processes left.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::Error;
+use rusqlite::Connection;
 
-/// A store on disk. Cheap to clone; all methods may be called from many threads.
+use crate::files::FileMemory;
+use crate::lock::Lock;
+use crate::{Error, Result, index, scratch};
+
+/// A store. One value serves all threads of a process; any number of processes may have it open.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    root: PathBuf,
+    empty: PathBuf,
+    /// Our own folder below `tmp/`, locked while we live.
+    pub(crate) own: PathBuf,
+    own_lock: Arc<Lock>,
+    connection: Arc<Mutex<Connection>>,
+    pub(crate) files: Arc<FileMemory>,
+}
 
 impl Store {
-    /// Opens the store at `root`, making it if there is none, and clears away what processes that died have left.
-    ///
-    /// # Errors
-    ///
-    /// Kinds `NotWritable`, `NoSpace`, `TooNew`, `Damaged`, `Locked`.
-    pub fn open(root: &Path) -> Result<Self, Error> {
-        let _ = root;
-        todo!()
+    /// Opens the store at `root`, making it if it is not there, and removes what dead processes left behind.
+    pub fn open(root: &Path) -> Result<Self> {
+        for folder in ["blobs/sha256", "blobs/sha512", "snapshots", "caches", "tmp", "locks/steps", "empty"] {
+            let path = root.join(folder);
+            if !path.is_dir() {
+                fs::create_dir_all(&path).map_err(Error::io("make the store's folder", &path))?;
+            }
+        }
+        let connection = index::open(root)?;
+        let (own, own_lock) = scratch::claim(root)?;
+        let store = Self {
+            empty: root.join("empty"),
+            root: root.to_owned(),
+            own,
+            own_lock: Arc::new(own_lock),
+            connection: Arc::new(Mutex::new(connection)),
+            files: Arc::default(),
+        };
+        scratch::sweep(&store)?;
+        Ok(store)
     }
 
-    /// Where it is.
+    /// Where it lies.
     pub fn root(&self) -> &Path {
-        todo!()
+        &self.root
     }
 
-    /// A directory that is always empty (overlayfs wants two lower directories for a view without an upper one).
+    /// A directory that is always empty: overlayfs wants two lower directories for a read-only view.
     pub fn empty_dir(&self) -> &Path {
-        todo!()
+        &self.empty
     }
 
-    /// Writes out what is remembered in memory only: times of last use and digests of files. Happens by itself when
-    /// the last handle is dropped.
-    pub fn flush(&self) -> Result<(), Error> {
-        todo!()
+    pub(crate) fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Adds the place to an error of the index.
+    pub(crate) fn index_error(&self) -> impl Fn(rusqlite::Error) -> Error + '_ {
+        |source| Error::Index { path: self.root.join(index::FILE), source }
+    }
+
+    /// Runs `work` in one transaction that takes the write lock at its start: a deferred one that upgrades later
+    /// fails with SQLITE_BUSY without waiting.
+    pub(crate) fn write<T>(
+        &self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let mut connection = self.connection();
+        let transaction = connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(self.index_error())?;
+        let value = work(&transaction).map_err(self.index_error())?;
+        transaction.commit().map_err(self.index_error())?;
+        Ok(value)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Drafts hold clones; the last one out cleans up.
+        if Arc::strong_count(&self.own_lock) > 1 {
+            return;
+        }
+        // What fails to be written here is measured again next time.
+        let _ = self.flush_file_digests();
+        let _ = crate::remove_tree(&self.own);
+        let _ = fs::remove_file(scratch::lock_path(&self.own));
+    }
+}
+
+/// Seconds since 1970. Only for deciding what was used long ago; no result depends on it.
+pub(crate) fn now_s() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    elapsed.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }

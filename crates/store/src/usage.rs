@@ -1,33 +1,58 @@
-//! Usage.
-use crate::{Error, Store};
+//! What takes how much space.
 
-/// One part of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// How many of them.
-    pub count: u64,
-    /// Sum of file sizes, bytes.
-    pub bytes: u64,
-}
+use std::fs;
+use std::path::Path;
 
-/// Where the bytes are.
+use crate::{Result, Store};
+
+/// Bytes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Blobs that a tag needs; `count` counts the tags.
-    pub images: Share,
-    /// Snapshots, and blobs that no tag needs.
-    pub build_cache: Share,
+    /// Blobs: layers, configs, manifests.
+    pub blobs_bytes: u64,
+    /// How many blobs.
+    pub blobs: u64,
+    /// Files of unpacked images and of steps.
+    pub snapshots_bytes: u64,
+    /// How many snapshots.
+    pub snapshots: u64,
     /// Cache mounts.
-    pub cache_mounts: Share,
-    /// Downloads that were broken off, and what running and dead processes have in work.
-    pub temporary: Share,
-    /// The index itself, bytes.
-    pub index_bytes: u64,
+    pub caches_bytes: u64,
+    /// Unfinished downloads and temporary files.
+    pub temporary_bytes: u64,
 }
 
 impl Store {
-    /// Where the bytes are.
-    pub fn du(&self) -> Result<Usage, Error> {
-        todo!()
+    /// Adds up what lies in the store.
+    pub fn du(&self) -> Result<Usage> {
+        let mut usage = Usage::default();
+        for algorithm in ["sha256", "sha512"] {
+            for entry in
+                fs::read_dir(self.root().join("blobs").join(algorithm)).into_iter().flatten().flatten()
+            {
+                usage.blobs += 1;
+                usage.blobs_bytes += entry.metadata().map_or(0, |m| m.len());
+            }
+        }
+        let connection = self.connection();
+        let (count, bytes): (i64, i64) = connection
+            .query_row("SELECT count(*), coalesce(sum(size), 0) FROM snapshots", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .map_err(self.index_error())?;
+        (usage.snapshots, usage.snapshots_bytes) = (count.unsigned_abs(), bytes.unsigned_abs());
+        usage.caches_bytes = directory_bytes(&self.root().join("caches"));
+        usage.temporary_bytes =
+            directory_bytes(&self.root().join("tmp")) + directory_bytes(&self.root().join("partial"));
+        Ok(usage)
     }
+}
+
+/// Bytes of all files below `path`, links not followed; what cannot be read counts as nothing.
+pub(crate) fn directory_bytes(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    fs::read_dir(path).into_iter().flatten().flatten().map(|entry| directory_bytes(&entry.path())).sum()
 }

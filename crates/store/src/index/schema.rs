@@ -1,0 +1,62 @@
+//! The tables, and how older formats become the current one. Migrations only add.
+
+use rusqlite::Connection;
+
+/// The current format.
+pub(crate) const VERSION: i64 = 1;
+
+/// Statements that lead from format N to N+1.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE images (
+        reference TEXT PRIMARY KEY, descriptor TEXT NOT NULL, digest TEXT NOT NULL, created_s INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE sources (
+        reference TEXT NOT NULL, platform TEXT NOT NULL, descriptor TEXT NOT NULL, digest TEXT NOT NULL,
+        fetched_s INTEGER NOT NULL, PRIMARY KEY (reference, platform)
+    ) WITHOUT ROWID;
+    CREATE TABLE snapshots (
+        id TEXT PRIMARY KEY, parent TEXT, created_s INTEGER NOT NULL, used_s INTEGER NOT NULL, size INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX snapshots_parent ON snapshots (parent);
+    CREATE TABLE layer_snapshots (
+        chain_id TEXT PRIMARY KEY, snapshot TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE results (
+        key TEXT PRIMARY KEY, snapshot TEXT NOT NULL, description TEXT NOT NULL, created_s INTEGER NOT NULL,
+        used_s INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE encoded_layers (
+        snapshot TEXT NOT NULL, parameters TEXT NOT NULL, diff_id TEXT NOT NULL, digest TEXT NOT NULL,
+        size INTEGER NOT NULL, uncompressed_size INTEGER NOT NULL, PRIMARY KEY (snapshot, parameters)
+    ) WITHOUT ROWID;
+    CREATE TABLE memos (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, used_s INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE files (
+        dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (dev, ino)
+    ) WITHOUT ROWID;
+    CREATE TABLE origins (
+        digest TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, PRIMARY KEY (digest, host, repository)
+    ) WITHOUT ROWID;
+"];
+
+/// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
+pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let migrated = (|| {
+        let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        for statements in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+            connection.execute_batch(statements)?;
+        }
+        connection.pragma_update(None, "user_version", VERSION)
+    })();
+    match migrated {
+        Ok(()) => connection.execute_batch("COMMIT"),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = connection.execute_batch("ROLLBACK");
+            Err(error)
+        }
+    }
+}
