@@ -1,9 +1,11 @@
 //! Blobs on their way out: look, mount, upload; continue an upload that broke.
 //!
-//!     HEAD blob ── 200 ─▶ Exists
-//!       └─ mount ── 201 ─▶ Mounted
-//!            └─ POST session ─▶ PUT whole ── 201 ─▶ Uploaded
-//!                                 └─ 413, broken ─▶ GET session ─▶ PATCH chunk … PUT digest
+//! ```text
+//! HEAD blob ── 200 ─▶ Exists
+//!   └─ mount ── 201 ─▶ Mounted
+//!        └─ POST session ─▶ PUT whole ── 201 ─▶ Uploaded
+//!                             └─ 413, broken ─▶ GET session ─▶ PATCH chunk … PUT digest
+//! ```
 //!
 //! The whole blob in one PUT works everywhere (ECR and Google have no real chunked upload) until a proxy limits bodies
 //! (Cloudflare 100 MB) or time; then chunks work (GHCR: 4 MiB each). Every answer may move the session to another

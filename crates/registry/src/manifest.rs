@@ -64,7 +64,7 @@ impl Client {
             let response = self.transport.send(&site.endpoint, &request)?.expect(&[200])?;
             match self.read_manifest(response, site, reference) {
                 Err(error) if is_transient(&error) && tried < BODY_TRIES => {
-                    self.transport.wait(backoff(tried))?
+                    self.transport.wait(backoff(tried))?;
                 }
                 result => return result,
             }

@@ -3,9 +3,12 @@
 //! After go-containerregistry's `pkg/registry`. Stricter than real ones where strictness finds bugs: every upload
 //! answer moves the session to a new address and the old one is refused. Enable it with the feature `fake`:
 //!
-//!     let registry = FakeRegistry::start();
-//!     let image = registry.put_image("team/app", "1.0", b"{}", &[b"layer"]);
-//!     registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 3 }));
+//! ```no_run
+//! use jettison_registry::fake::{Action, FakeRegistry, Fault};
+//! let registry = FakeRegistry::start();
+//! let image = registry.put_image("team/app", "1.0", b"{}", &[b"layer"]);
+//! registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 3 }));
+//! ```
 //!
 //! Where to read next: `faults.rs` for what can go wrong, `routes.rs` for what the registry does.
 
@@ -100,7 +103,7 @@ struct State {
     /// By repository and digest.
     blobs: BTreeMap<(String, String), Arc<Vec<u8>>>,
     /// By repository and tag or digest: media type and bytes.
-    manifests: BTreeMap<(String, String), (String, Arc<Vec<u8>>)>,
+    manifests: BTreeMap<(String, String), Document>,
     uploads: HashMap<String, Upload>,
     tokens: HashMap<String, Token>,
     faults: Vec<Fault>,
@@ -110,6 +113,9 @@ struct State {
     no_head: bool,
     chunk_len_min: Option<u64>,
 }
+
+/// Media type and bytes.
+type Document = (String, Arc<Vec<u8>>);
 
 #[derive(Debug, Default)]
 struct Upload {

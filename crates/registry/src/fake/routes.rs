@@ -64,7 +64,7 @@ fn refuse(state: &mut State, host: &str, request: &Request) -> Option<Response> 
             // As real ones do, only what the path itself needs.
             if let Some((name, action)) = needed.first() {
                 let actions = if *action == "push" { "pull,push" } else { action };
-                challenge.push_str(&format!(",scope=\"repository:{name}:{actions}\""));
+                challenge = format!("{challenge},scope=\"repository:{name}:{actions}\"");
             }
             if token.is_some() {
                 challenge.push_str(",error=\"insufficient_scope\"");

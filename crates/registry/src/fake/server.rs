@@ -84,6 +84,12 @@ impl Response {
         }
     }
 
+    fn set_all(&mut self, headers: &[(String, String)]) {
+        for (name, value) in headers {
+            self.set(name, value.as_str());
+        }
+    }
+
     pub(super) fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.body = bytes.into();
         self
@@ -156,7 +162,7 @@ fn answer(
     let mut response = match &action {
         Some(Action::Respond { status, headers, body }) => {
             let mut response = Response::new(*status).body(body.as_bytes());
-            headers.iter().for_each(|(name, value)| response.set(name, value.as_str()));
+            response.set_all(headers);
             response
         }
         _ => routes::route(&mut shared.state(), &shared.host, request),
@@ -174,7 +180,7 @@ fn answer(
             }
         }
         Some(Action::Headers(headers)) => {
-            headers.iter().for_each(|(name, value)| response.set(name, value.as_str()))
+            response.set_all(&headers);
         }
         Some(Action::Status(status)) => response.status = status,
         Some(Action::Stall(duration)) => {
@@ -264,11 +270,11 @@ fn write_response(
 ) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {} x\r\n", response.status);
     for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let has_length = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     if !has_length && response.status != 204 {
-        head.push_str(&format!("Content-Length: {}\r\n", response.body.len()));
+        head.extend(["Content-Length: ", &response.body.len().to_string(), "\r\n"]);
     }
     head.push_str("\r\n");
     writer.write_all(head.as_bytes())?;

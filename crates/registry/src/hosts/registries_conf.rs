@@ -40,7 +40,8 @@ struct Table {
 struct Mirror {
     location: String,
     insecure: bool,
-    pull_from_mirror: PullFrom,
+    #[serde(rename = "pull-from-mirror")]
+    pull: PullFrom,
 }
 
 /// What a mirror is good for.
@@ -116,8 +117,8 @@ impl RegistriesConf {
             self.credential_programs = programs.into_iter().filter(|p| p != "containers-auth.json").collect();
         }
         for mut table in document.registry {
-            table.location = table.location.trim_end_matches('/').to_owned();
-            table.prefix = table.prefix.trim_end_matches('/').to_owned();
+            table.location.truncate(table.location.trim_end_matches('/').len());
+            table.prefix.truncate(table.prefix.trim_end_matches('/').len());
             if table.prefix.is_empty() {
                 table.prefix.clone_from(&table.location);
             }
@@ -137,7 +138,7 @@ impl RegistriesConf {
                 table.location.clone_from(&table.prefix);
             }
             for mirror in &mut table.mirror {
-                mirror.location = mirror.location.trim_end_matches('/').to_owned();
+                mirror.location.truncate(mirror.location.trim_end_matches('/').len());
                 if mirror.location.is_empty() {
                     return Err(format!("a mirror of {:?} has no location", table.prefix));
                 }
@@ -159,7 +160,7 @@ impl RegistriesConf {
             return Err(Error::Blocked { name: reference.name() });
         }
         let by_digest = reference.digest().is_some();
-        let usable = |mirror: &&Mirror| match mirror.pull_from_mirror {
+        let usable = |mirror: &&Mirror| match mirror.pull {
             PullFrom::All => by_digest || !table.mirror_by_digest_only,
             PullFrom::DigestOnly => by_digest,
             PullFrom::TagOnly => !by_digest && !table.mirror_by_digest_only,

@@ -36,12 +36,11 @@ impl Transport {
     /// The registry's root, once its scheme is known.
     pub(super) fn base(&self, endpoint: &Endpoint) -> Result<Url> {
         let known = endpoint.state().scheme;
-        let scheme = match known {
-            Some(scheme) => scheme,
-            None => {
-                self.ping(endpoint)?;
-                endpoint.state().scheme.unwrap_or(endpoint.schemes()[0])
-            }
+        let scheme = if let Some(scheme) = known {
+            scheme
+        } else {
+            self.ping(endpoint)?;
+            endpoint.state().scheme.unwrap_or(endpoint.schemes()[0])
         };
         Url::on(scheme, endpoint.authority(), "/").ok_or_else(|| Error::InvalidResponse {
             host: endpoint.host().to_owned(),
@@ -245,7 +244,8 @@ impl Transport {
             response.discard();
         }
         let request = bearer::get_request(realm, service, scopes);
-        let response = self.ask_token_server(endpoint, &request, identity.basic(), identity, scopes)?;
+        let response =
+            self.ask_token_server(endpoint, &request, identity.basic().as_deref(), identity, scopes)?;
         self.read_token(response)
     }
 
@@ -253,7 +253,7 @@ impl Transport {
         &self,
         endpoint: &Endpoint,
         request: &TokenRequest,
-        authorization: Option<String>,
+        authorization: Option<&str>,
         identity: &Identity,
         scopes: &Scopes,
     ) -> Result<Response> {
@@ -271,7 +271,7 @@ impl Transport {
                 .payload(Payload::Bytes(form.as_bytes()));
         }
         self.with_retries(true, || {
-            let answer = self.follow_token(endpoint, &ask, &request.url, authorization.as_deref())?;
+            let answer = self.follow_token(endpoint, &ask, &request.url, authorization)?;
             Ok(Response {
                 answer,
                 repository: String::new(),

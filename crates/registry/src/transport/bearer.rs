@@ -110,7 +110,7 @@ pub(crate) fn parse_answer(bytes: &[u8]) -> Option<(String, Duration)> {
 
 /// When to get a new one: a little before the old one dies, so that it survives the way to the registry.
 pub(crate) fn renew_at(now: Instant, lifetime: Duration) -> Instant {
-    now + lifetime - (lifetime / 10).min(Duration::from_secs(10))
+    now + lifetime.saturating_sub((lifetime / 10).min(Duration::from_secs(10)))
 }
 
 #[cfg(test)]

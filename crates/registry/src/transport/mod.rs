@@ -1,7 +1,9 @@
 //! One request to a registry, with all that can happen to it: challenge, token, redirect, retry.
 //!
-//!     send ── authorization (ping, challenge, bearer or basic)
-//!       └─ with_retries ── follow (redirects) ── http::run ── ureq ── tls, socket
+//! ```text
+//! send ── authorization (ping, challenge, bearer or basic)
+//!   └─ with_retries ── follow (redirects) ── http::run ── ureq ── tls, socket
+//! ```
 //!
 //! The credentials of a registry go to its own origin alone (registry scheme, host, port) and to the token server that
 //! it names; every address that it sends us to is checked in `url.rs` first. Where to read next: `auth.rs` for who is

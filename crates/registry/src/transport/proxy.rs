@@ -41,7 +41,7 @@ impl Proxies {
             Scheme::Http => self.http.as_deref(),
             Scheme::Https => self.https.as_deref(),
         }?;
-        let is_loopback = is_local(&url.host) && !url.host.ends_with(".local");
+        let is_loopback = is_local(&url.host) && url.host.rsplit('.').next() != Some("local");
         let port = url.port.unwrap_or(if url.scheme == Scheme::Http { 80 } else { 443 });
         let excepted = is_loopback || self.no_proxy.iter().any(|entry| matches(entry, &url.host, port));
         (!excepted).then_some(proxy)

@@ -2,6 +2,13 @@
 //!
 //! One file per subject; `docker_registry.rs` needs Debian's package of that name and says so when it is missing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "a failing test should fail loudly"
+)]
+
 mod auth;
 mod docker_registry;
 mod mirrors;
