@@ -100,13 +100,20 @@ impl Client {
     /// Fetches what is missing from one place, however many requests it takes.
     fn download_from(&self, site: &Site, download: &mut Download<'_>) -> Result<()> {
         let mut failures = 0;
+        let mut answered = false;
         while download.offset < download.descriptor.size {
             let (start, before) = (Instant::now(), download.offset);
-            let response = self.request_rest(site, download)?;
-            download.host = response.host();
-            match self.receive(response, download) {
+            let result = self.request_rest(site, download).and_then(|response| {
+                answered = true;
+                download.host = response.host();
+                self.receive(response, download)
+            });
+            match result {
                 Ok(()) => {}
-                Err(error) if is_transient(&error) => {
+                // One that answered before and is away now may be on its way back.
+                Err(error)
+                    if is_transient(&error) || answered && matches!(error, Error::Unreachable { .. }) =>
+                {
                     let progressed = download.offset - before >= PROGRESS_LEN
                         || (download.offset > before && start.elapsed() >= PROGRESS_TIME);
                     failures = if progressed { 1 } else { failures + 1 };

@@ -41,6 +41,16 @@ pub(crate) struct Session {
     chunk_len_min: u64,
 }
 
+/// How an upload stands after a failure.
+enum Recovered {
+    /// The registry has the blob.
+    Complete,
+    /// The session lives, and the registry has this much, bytes.
+    At(u64),
+    /// The session is of no use any more.
+    Lost,
+}
+
 /// A blob that is being sent.
 struct Upload<'a> {
     client: &'a Client,
@@ -118,7 +128,8 @@ impl Upload<'_> {
     }
 
     /// Sends the blob through `session`, or through others if that one is lost.
-    fn run(&self, mut session: Session) -> Result<()> {
+    fn run(&self, session: Session) -> Result<()> {
+        let mut session = Some(session);
         let (mut mode, mut offset, mut farthest) = (0, 0, 0);
         let mut too_large = false;
         loop {
@@ -129,42 +140,62 @@ impl Upload<'_> {
             };
             let error = match self.attempt(&mut session, &mut offset, chunk) {
                 Ok(()) => return Ok(()),
-                Err(error) if may_continue(&error) => error,
-                Err(error) => {
-                    self.cancel_session(&session);
-                    return Err(error);
-                }
+                Err(error) => error,
             };
-            let status = error.status();
-            too_large |= status == Some(413);
-            // The answer may have been all that was lost.
-            if status.is_none() && self.exists()? {
-                return Ok(());
+            if !may_continue(&error) {
+                self.cancel_session(session.as_ref());
+                return Err(error);
             }
-            offset = self.offset_at_server(&mut session)?.unwrap_or(u64::MAX);
-            if offset > farthest && offset <= self.descriptor.size {
-                farthest = offset;
+            too_large |= error.status() == Some(413);
+            let reached = match self.recover(&error, session.as_mut())? {
+                Recovered::Complete => return Ok(()),
+                Recovered::At(reached) if reached <= self.descriptor.size => Some(reached),
+                _ => None,
+            };
+            if let Some(reached) = reached.filter(|reached| *reached > farthest) {
+                (offset, farthest) = (reached, reached);
                 self.client.transport.wait(backoff(1))?;
                 continue;
             }
             mode += 1;
             if mode == MODES.len() {
-                self.cancel_session(&session);
+                self.cancel_session(session.as_ref());
                 return Err(error);
             }
-            if !matches!(status, Some(404 | 405 | 413 | 416)) {
+            if !matches!(error.status(), Some(404 | 405 | 413 | 416)) {
                 self.client.transport.wait(backoff(mode as u32))?;
             }
-            if offset > self.descriptor.size || MODES[mode].is_none() {
-                self.cancel_session(&session);
-                session = self.start()?;
+            offset = reached.unwrap_or(0);
+            // The whole cannot go into a session that has a part of it already.
+            if reached.is_none() || MODES[mode].is_none() && !too_large {
+                self.cancel_session(session.take().as_ref());
                 offset = 0;
             }
         }
     }
 
-    /// Sends what is missing: the whole, or chunk after chunk. `offset` is how much the server has.
-    fn attempt(&self, session: &mut Session, offset: &mut u64, chunk: Option<u64>) -> Result<()> {
+    /// How things stand after `error`. A registry that cannot be reached now may come back.
+    fn recover(&self, error: &Error, session: Option<&mut Session>) -> Result<Recovered> {
+        // The answer may have been all that was lost.
+        if error.status().is_none() {
+            match self.exists() {
+                Ok(true) => return Ok(Recovered::Complete),
+                Ok(false) => {}
+                Err(Error::Unreachable { .. }) => return Ok(Recovered::Lost),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(session) = session else { return Ok(Recovered::Lost) };
+        Ok(self.offset_at_server(session)?.map_or(Recovered::Lost, Recovered::At))
+    }
+
+    /// Sends what is missing: the whole, or chunk after chunk. `offset` is how much the server has. Opens a session if
+    /// there is none.
+    fn attempt(&self, session: &mut Option<Session>, offset: &mut u64, chunk: Option<u64>) -> Result<()> {
+        let session = match session {
+            Some(session) => session,
+            None => session.insert(self.start()?),
+        };
         let digest = self.descriptor.digest.to_string();
         let size = self.descriptor.size;
         let Some(chunk) = chunk else {
@@ -243,7 +274,8 @@ impl Upload<'_> {
     }
 
     /// Best effort: sessions that nobody closes stay on the registry's disk.
-    fn cancel_session(&self, session: &Session) {
+    fn cancel_session(&self, session: Option<&Session>) {
+        let Some(session) = session else { return };
         let request = self.request(Method::DELETE, Target::Url(session.url.clone()), "give up").once();
         if let Ok(response) = self.send(&request) {
             response.discard();
@@ -260,7 +292,8 @@ fn may_continue(error: &Error) -> bool {
                 || refusal.messages.iter().any(|m| lost.contains(&m.code.as_str()))
                 || is_transient(error)
         }
-        error => is_transient(error),
+        // Including a connection that is refused: what answered a moment ago may be on its way back.
+        error => matches!(error, Error::Unreachable { .. }),
     }
 }
 

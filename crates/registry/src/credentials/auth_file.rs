@@ -83,10 +83,10 @@ impl AuthFile {
         // An empty file is what `touch` and mounts of missing secrets leave behind.
         let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
         let document: Document = if path.ends_with(".dockercfg") {
-            let auths = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+            let auths = serde_json::from_slice(bytes).map_err(|e| json_error(&e))?;
             Document { auths: Some(auths), programs: None, program_for_all: None }
         } else {
-            serde_json::from_slice(bytes).map_err(|e| e.to_string())?
+            serde_json::from_slice(bytes).map_err(|e| json_error(&e))?
         };
         let normalized = |(key, value): (String, String)| (normalize_key(&key), value);
         Ok(Self {
@@ -168,6 +168,15 @@ impl AuthFile {
         }
         Ok(Some(Identity::with_password(&user, &password, &origin)))
     }
+}
+
+/// Where JSON is wrong. serde's own text may repeat the value that it did not like, which may be a secret.
+pub(super) fn json_error(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a value of the wrong kind",
+        _ => "not JSON",
+    };
+    format!("{what}, line {} column {}", error.line(), error.column())
 }
 
 /// `user:password` from its base64 form. The password may contain colons; trailing NULs are Windows' (docker/cli).
@@ -263,6 +272,12 @@ mod tests {
         let old = AuthFile::parse(br#"{"a":{"auth":"dTpw","email":"x"}}"#, Path::new("/home/u/.dockercfg"))
             .unwrap();
         assert_eq!(identity(&old, "a", "b").unwrap().user, "u");
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        let error = AuthFile::parse(br#"{"auths":{"a":"hunter2"}}"#, Path::new("x")).unwrap_err();
+        assert_eq!(error, "a value of the wrong kind, line 1 column 23");
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
-use super::auth_file::AuthFile;
+use super::auth_file::{AuthFile, json_error};
 use super::{normalize_key, program, server_name};
 use crate::transport::Cancel;
 use crate::{Error, Result};
@@ -67,7 +67,7 @@ fn edit(config: &Path, change: impl FnOnce(&mut Map<String, Value>) -> bool) -> 
     let mut document: Value = if bytes.iter().all(u8::is_ascii_whitespace) {
         json!({})
     } else {
-        serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?
+        serde_json::from_slice(&bytes).map_err(|e| fail(json_error(&e)))?
     };
     let top = document.as_object_mut().ok_or_else(|| fail("not a JSON object".to_owned()))?;
     let auths = top.entry("auths").or_insert_with(|| json!({}));

@@ -112,7 +112,7 @@ impl RegistriesConf {
             registry: Vec<Table>,
             credential_helpers: Option<Vec<String>>,
         }
-        let document: Document = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        let document: Document = toml::from_str(text).map_err(|e| toml_error(text, &e))?;
         if let Some(programs) = document.credential_helpers {
             self.credential_programs = programs.into_iter().filter(|p| p != "containers-auth.json").collect();
         }
@@ -212,6 +212,12 @@ impl RegistriesConf {
         });
         candidates.max_by_key(|(table, _)| table.prefix.len())
     }
+}
+
+/// One line with its number, instead of toml's picture.
+fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
 /// `location` + `rest`, taken apart. The first component is always the host here, dots or not.
@@ -341,6 +347,7 @@ mod tests {
         let mut conf = RegistriesConf::default();
         assert!(conf.merge("[[registry]]\ninsecure = true\n").unwrap_err().contains("prefix or a location"));
         assert!(conf.merge("[[registry]]\nprefix = \"a.*.b\"\n").unwrap_err().contains("wildcard"));
-        assert!(conf.merge("[[registry]]\nprefix = 3\n").is_err());
+        let error = conf.merge("[[registry]]\nprefix = 3\n").unwrap_err();
+        assert_eq!(error, "line 2: invalid type: integer `3`, expected a string");
     }
 }

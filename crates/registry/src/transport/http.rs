@@ -114,7 +114,8 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let wait = if matches!(payload, Payload::None) { STALL_WAIT } else { COMMIT_WAIT };
+        let commits = *method == Method::PUT || matches!(payload, Payload::File(_));
+        let wait = if commits { COMMIT_WAIT } else { STALL_WAIT };
         let failure = RefCell::new(None);
         let result = match payload {
             Payload::None => Self::send(&agent, request, (), wait),
@@ -259,7 +260,8 @@ impl Http {
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http").field("proxies", &self.proxies).finish_non_exhaustive()
+        // Addresses of proxies may hold passwords.
+        f.debug_struct("Http").field("certs_dirs", &self.certs_dirs).finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,12 @@
 //! TLS: who is trusted. Certificates are made by the `openssl` program.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use jettison_registry::fake::{Auth, FakeRegistry, Fault, TokenAuth};
 use jettison_registry::{Config, Kind};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -42,8 +43,8 @@ fn make_certificate(dir: &Path) -> bool {
     }
 }
 
-/// Answers every request with an empty 200.
-fn serve(dir: &Path) -> String {
+/// Ends TLS and asks the registry at `target`.
+fn serve(dir: &Path, target: String) -> String {
     let certificate = CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(dir.join("key.pem")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -59,20 +60,43 @@ fn serve(dir: &Path) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let target = target.clone();
             let mut stream = BufReader::new(rustls::StreamOwned::new(connection, stream.unwrap()));
             std::thread::spawn(move || {
-                let mut line = String::new();
-                while stream.read_line(&mut line).is_ok_and(|n| n > 0) {
-                    if line == "\r\n" {
-                        let answer = b"HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\n{}";
-                        stream.get_mut().write_all(answer).unwrap();
+                let mut head = String::new();
+                let upstream =
+                    std::net::TcpStream::connect(target.parse::<std::net::SocketAddr>().unwrap()).unwrap();
+                let mut upstream = BufReader::new(upstream);
+                while stream.read_line(&mut head).is_ok_and(|n| n > 0) {
+                    if head.ends_with("\r\n\r\n") {
+                        upstream.get_mut().write_all(head.as_bytes()).unwrap();
+                        stream.get_mut().write_all(&read_answer(&mut upstream)).unwrap();
+                        head.clear();
                     }
-                    line.clear();
                 }
             });
         }
     });
     host
+}
+
+/// Head and body of an answer to a GET.
+fn read_answer(upstream: &mut impl BufRead) -> Vec<u8> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(upstream.read_line(&mut head).unwrap() > 0);
+    }
+    let len =
+        head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap());
+    let mut answer = head.into_bytes();
+    upstream.take(len).read_to_end(&mut answer).unwrap();
+    answer
+}
+
+fn registry() -> FakeRegistry {
+    let registry = FakeRegistry::start();
+    registry.put_image("app", "1", b"{}", &[]);
+    registry
 }
 
 #[test]
@@ -81,7 +105,8 @@ fn on_this_machine_tls_is_found_and_accepted() {
     if !make_certificate(dir.path()) {
         return;
     }
-    let host = serve(dir.path());
+    let registry = registry();
+    let host = serve(dir.path(), registry.host());
     let (client, _) = client_with(Config::default());
     client.manifest(&format!("{host}/app:1").parse().unwrap()).unwrap();
 }
@@ -93,7 +118,8 @@ fn certificates_are_verified_through_a_proxy() {
     if !make_certificate(dir.path()) {
         return;
     }
-    let host = serve(dir.path());
+    let registry = registry();
+    let host = serve(dir.path(), registry.host());
     let proxy = serve_proxy(host);
     let config = || {
         let variables = |name: &str| (name == "HTTPS_PROXY").then(|| format!("http://user:pw@{proxy}"));
@@ -120,6 +146,38 @@ fn certificates_are_verified_through_a_proxy() {
     // Not verified at all.
     let (client, _) = client_with(config().insecure("registry.test"));
     client.manifest(&image).unwrap();
+}
+
+#[test]
+fn public_registries_are_not_pinged_unless_they_hide() {
+    let dir = tempfile::tempdir().unwrap();
+    if !make_certificate(dir.path()) {
+        return;
+    }
+    let registry = registry();
+    let realm = Some("https://registry.test/token".to_owned());
+    registry.require(Auth::Token(TokenAuth { realm, ..TokenAuth::default() }));
+    let proxy = serve_proxy(serve(dir.path(), registry.host()));
+    let variables = |name: &str| (name == "HTTPS_PROXY").then(|| format!("http://user:pw@{proxy}"));
+    let certs = dir.path().join("certs.d");
+    std::fs::create_dir_all(certs.join("registry.test")).unwrap();
+    std::fs::copy(dir.path().join("cert.pem"), certs.join("registry.test/ca.crt")).unwrap();
+    let config = || Config::from_variables(&variables).unwrap().certs_dir(&certs);
+    let image = "registry.test/app:1".parse().unwrap();
+    client_with(config()).0.manifest(&image).unwrap();
+    assert_eq!(registry.log("/"), ["GET 401", "GET 200", "GET 200"]);
+    // A 404 for what anonymous people may not see.
+    registry.fault(Fault::on("GET", "/manifests/").respond(404, ""));
+    client_with(config()).0.manifest(&image).unwrap();
+    assert_eq!(registry.log("/")[3..], ["GET 404", "GET 401", "GET 200", "GET 200"]);
+    // A token server that is not https would see passwords in plain text.
+    let realm = Some("http://elsewhere.test/token".to_owned());
+    registry.require(Auth::Token(TokenAuth { realm, ..TokenAuth::default() }));
+    let error = client_with(config()).0.manifest(&image).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "registry.test points to http://elsewhere.test:80, which is not followed: it would leave https"
+    );
 }
 
 /// A CONNECT proxy that leads everywhere to `target`.
