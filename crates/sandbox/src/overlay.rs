@@ -35,7 +35,8 @@ const LAYERS_MAX: usize = 500;
 /// Mounts `lowers` (top first, may be empty), and `upper` with its `work` directory if it is to be writable.
 ///
 /// The descriptor is the root directory of the merged tree: use it with `openat2`. Nothing appears in any directory.
-/// Always mounted with `userxattr`, so that trees mean the same for root and for a plain user.
+/// Always mounted with `userxattr`, so that trees mean the same for root and for a plain user. A single lower without an
+/// upper is shown as it is, and so is an upper without lowers: there is nothing to merge.
 ///
 /// # Errors
 /// [`Error::Mount`] if overlayfs refuses, [`Error::System`] if a directory cannot be opened.

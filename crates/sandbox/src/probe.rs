@@ -114,6 +114,18 @@ pub(crate) fn no_namespaces(error: &io::Error) -> Probe {
     Probe { tier: Tier::NoNamespaces, reason: Some(reason), lift: Some(lift) }
 }
 
+/// Explains why the mounts of the host cannot be kept apart from ours.
+pub(crate) fn root_is_no_mount(errno: rustix::io::Errno) -> Probe {
+    Probe {
+        tier: Tier::NoNamespaces,
+        reason: Some(format!(
+            "the root directory is no mount point (a chroot): {}",
+            crate::Errno::from(errno)
+        )),
+        lift: Some("mount --bind DIRECTORY DIRECTORY before chroot DIRECTORY".to_owned()),
+    }
+}
+
 /// `read` reads a setting; an argument, so that every machine can be tested on every machine.
 fn explain(error: &io::Error, read: impl Fn(&str) -> String) -> (String, String) {
     let text = |a: &str, b: &str| (a.to_owned(), b.to_owned());

@@ -156,7 +156,9 @@ impl Drop for Setup {
 }
 
 /// Starts the process. Returns when it has been executed, or with the reason why not. Takes a few milliseconds; may be
-/// called from many threads at once.
+/// called from many threads at once, and the calling thread may end before the process does.
+///
+/// The process is in a session of its own: Ctrl-C on our terminal does not reach it. Use a [`Killer`].
 ///
 /// # Errors
 /// Everything that keeps the program from running is an error here, never an exit code; see [`Error`].

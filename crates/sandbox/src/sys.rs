@@ -69,7 +69,7 @@ pub(crate) fn fork() -> io::Result<Fork> {
 
 /// How many threads this process has; 1 if `/proc` does not say (then nobody has asked for more yet, or the caller
 /// cannot be helped).
-fn thread_count() -> usize {
+pub(crate) fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 

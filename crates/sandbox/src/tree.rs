@@ -158,6 +158,34 @@ mod tests {
     }
 
     #[test]
+    fn stops_at_a_mount_and_leaves_it_alone() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: mounting needs root");
+            return;
+        }
+        let base = tempfile::tempdir().unwrap();
+        let (tree, keep) = (base.path().join("tree"), base.path().join("keep"));
+        fs::create_dir_all(tree.join("sub/mounted")).unwrap();
+        fs::create_dir(&keep).unwrap();
+        fs::write(keep.join("file"), "precious").unwrap();
+        // A thread with a mount namespace of its own, so that nobody else ever sees the mount.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+                crate::sys::unshare(rustix::thread::UnshareFlags::NEWNS).unwrap();
+                mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE).unwrap();
+                for place in ["sub/mounted", ""] {
+                    mount_bind(&keep, tree.join(place)).unwrap();
+                    let error = remove_tree(&tree).unwrap_err();
+                    assert_eq!(error.raw_os_error(), Some(libc::EXDEV), "{error}");
+                }
+            });
+        });
+        assert_eq!(fs::read_to_string(keep.join("file")).unwrap(), "precious");
+        remove_tree(&tree).unwrap();
+    }
+
+    #[test]
     fn removes_what_has_no_permissions() {
         let base = tempfile::tempdir().unwrap();
         let tree = base.path().join("tree");

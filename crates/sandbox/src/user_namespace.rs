@@ -13,7 +13,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -43,7 +43,7 @@ const FORWARDED: &[libc::c_int] =
 /// child ends. Where no namespace can be had it returns [`Tier::NoNamespaces`] with the reason.
 ///
 /// # Errors
-/// [`Error::System`] if something fails that has nothing to do with what is permitted here.
+/// [`Error::Internal`] if there are threads already; [`Error::System`] if something fails that has nothing to do with what is permitted here.
 pub fn enter() -> Result<Entered, Error> {
     if let Some(entered) = entered() {
         return Ok(entered);
@@ -70,13 +70,28 @@ pub(crate) enum Established {
 
 /// Makes the best of what is permitted.
 pub(crate) fn establish() -> Result<Established, Error> {
+    if !Path::new("/proc/self/fd").exists() {
+        // Ids are mapped through it, and directories are handed to overlayfs through it.
+        return Ok(Established::Here(Probe {
+            tier: Tier::NoNamespaces,
+            reason: Some("/proc is not mounted".to_owned()),
+            lift: Some("mount -t proc proc /proc".to_owned()),
+        }));
+    }
+    if sys::thread_count() > 1 {
+        return Err(Error::Internal("enter() was called when there were threads already".into()));
+    }
     let sets = capabilities(None).context("read our capabilities")?;
     let mut refused = None;
     if sets.effective.contains(CapabilitySet::SYS_ADMIN) {
         match sys::unshare(UnshareFlags::NEWNS) {
             Ok(()) => {
-                separate_mounts().mounting("private propagation", "/")?;
-                return Ok(Established::Here(Probe { tier: Tier::Root, reason: None, lift: None }));
+                let probe = match separate_mounts() {
+                    Ok(()) => Probe { tier: Tier::Root, reason: None, lift: None },
+                    // What we would mount could show up on the host: rather mount nothing.
+                    Err(errno) => probe::root_is_no_mount(errno),
+                };
+                return Ok(Established::Here(probe));
             }
             Err(error) => refused = Some(error),
         }

@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::Mode;
-use rustix::process::{Signal, fchdir, set_parent_process_death_signal, setsid, umask};
+use rustix::process::{Signal, fchdir, set_parent_process_death_signal, setsid};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +80,6 @@ fn become_program(
 
     root::enter(&directory)?;
     drop((base, directory));
-    umask(Mode::from_raw_mode(0o022));
     ready(stubs)?;
 
     // As root, so that a directory only root may enter can be the working directory, as with runc.

@@ -28,8 +28,9 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::Mode;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, umask, waitpid};
 use rustix::thread::UnshareFlags;
 
 use crate::error::Context as _;
@@ -45,6 +46,10 @@ pub(crate) fn run(role: &str) -> ! {
     let result =
         closed.and_then(|()| Ok((sys::inherited(protocol::CONTROL)?, sys::inherited(protocol::SPEC)?)));
     let Ok((control, spec)) = result else { sys::exit(1) };
+    // We are executed through a descriptor, whose number would be our name in lists of processes.
+    let _ = rustix::thread::set_name(c"jettison-run");
+    // What is made for the step must not depend on the umask of whoever called us.
+    umask(Mode::from_raw_mode(0o022));
     let message = if role == protocol::PROBE_ROLE {
         Message::Probed(crate::probe::try_everything())
     } else {

@@ -21,6 +21,10 @@ use crate::{Error, Mount, MountKind, Source, Spec, mounts, overlay};
 /// Mounts all of them on the root. `base` is the directory in memory for what has to lie somewhere.
 pub(super) fn mount(spec: &Spec, base: &OwnedFd, root: &OwnedFd, stubs: &mut Stubs) -> Result<(), Error> {
     for (number, mount) in in_order(spec).iter().enumerate() {
+        if names(&mount.target).next().is_none() {
+            // It would hide everything, this root included.
+            return Err(rustix::io::Errno::BUSY).mounting("anything", "/");
+        }
         let place = Place { base, name: number.to_string() };
         let (tree, leaf) = match &mount.kind {
             MountKind::Bind { source, read_only, recursive } => bind(&place, source, *read_only, *recursive),
@@ -29,11 +33,11 @@ pub(super) fn mount(spec: &Spec, base: &OwnedFd, root: &OwnedFd, stubs: &mut Stu
             MountKind::File { content, mode, uid, gid } => file(&place, content, *mode, (*uid, *gid)),
         }
         .map_err(|error| name_target(error, &mount.target))?;
-        let mut recorder = stubs.recorder(root.as_fd()).mounting("mount point", &mount.target)?;
+        let mut recorder = stubs.recorder(root.as_fd()).mounting("a mount point", &mount.target)?;
         let mut make = Make { leaf, owner: (0, 0), around: &mut recorder };
         let target = resolve(root.as_fd(), OsStr::new(&mount.target), Some(&mut make))
-            .mounting("mount point", &mount.target)?;
-        mounts::attach(&tree, &target).mounting("mount", &mount.target)?;
+            .mounting("a mount point", &mount.target)?;
+        mounts::attach(&tree, &target).mounting("the source", &mount.target)?;
     }
     Ok(())
 }

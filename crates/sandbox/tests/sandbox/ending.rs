@@ -11,6 +11,8 @@ use jettison_sandbox::{Root, Spec, spawn};
 use crate::modes::{Guarded, gone};
 use crate::world::{World, finish};
 
+/// Run a step with our own input and output.
+pub(crate) const INHERIT: &str = "--inherit";
 /// Run a step that hangs, in a folder, and hang as well.
 pub(crate) const HANG: &str = "--hang";
 
@@ -23,6 +25,7 @@ pub(crate) const CASES: &[super::Case] = &[
     ("signals_reach_the_step", signals_reach_the_step),
     ("a_step_outlives_the_thread_that_started_it", a_step_outlives_the_thread_that_started_it),
     ("many_steps_at_once", many_steps_at_once),
+    ("inherited_input_and_output_are_ours", inherited_input_and_output_are_ours),
 ];
 
 /// Two levels of children that sleep, each with a number that can be found again.
@@ -123,19 +126,42 @@ fn kill_9_of_our_process_leaves_nothing(world: &World) {
     assert!(gone(child.0.id()));
 }
 
+fn inherited_input_and_output_are_ours(world: &World) {
+    let folder = world.folder("inherit");
+    std::os::unix::fs::symlink(world.lower(), folder.join("lower")).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.arg(INHERIT).arg(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"given\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"given\n"[..], &b"also\n"[..]));
+    assert_eq!(output.status.code(), Some(4));
+}
+
 /// The process of the case above.
+pub(crate) fn inherit(folder: &Path) -> ExitCode {
+    let mut spec = spec_in(folder, "cat; echo also >&2; exit 4");
+    spec.stdio = jettison_sandbox::Stdio::Inherit;
+    let exit = spawn(&spec).unwrap().wait().unwrap();
+    ExitCode::from(exit.shell_code() as u8)
+}
+
+/// The process of the case about kill -9.
 pub(crate) fn hang(folder: &Path) -> ExitCode {
     let number = fs::read_to_string(folder.join("number")).unwrap();
+    let mut child = spawn(&spec_in(folder, &nest(number.parse().unwrap()))).unwrap();
+    std::io::copy(child.stdout.as_mut().unwrap(), &mut std::io::stdout()).unwrap();
+    ExitCode::SUCCESS
+}
+
+fn spec_in(folder: &Path, script: &str) -> Spec {
     let (upper, work) = (folder.join("upper"), folder.join("work"));
     fs::create_dir(&upper).unwrap();
     fs::create_dir(&work).unwrap();
     let root = Root::Overlay { lowers: vec![folder.join("lower")], upper, work };
-    let script = nest(number.parse().unwrap());
-    let mut spec = Spec::new(root, ["/bin/sh", "-c", &script].map(str::to_owned).to_vec());
+    let mut spec = Spec::new(root, ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
     spec.env = vec!["PATH=/bin".into()];
-    let mut child = spawn(&spec).unwrap();
-    std::io::copy(child.stdout.as_mut().unwrap(), &mut std::io::stdout()).unwrap();
-    ExitCode::SUCCESS
+    spec
 }
 
 fn signals_reach_the_step(world: &World) {

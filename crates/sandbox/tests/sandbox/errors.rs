@@ -87,7 +87,11 @@ fn mounts_that_fail_are_named(world: &World) {
         .to_string()
     };
     assert_eq!(mount("/m", "/no/such"), "mount /no/such on /m: No such file or directory");
-    assert_eq!(mount("/etc/passwd/x", "/etc"), "mount mount point on /etc/passwd/x: Not a directory");
+    assert_eq!(mount("/etc/passwd/x", "/etc"), "mount a mount point on /etc/passwd/x: Not a directory");
+    let root = error(world, |spec| {
+        spec.mounts = vec![Mount { target: "//./".into(), kind: MountKind::Tmpfs { size: None } }];
+    });
+    assert_eq!(root.to_string(), "mount anything on /: Device or resource busy");
     let error = error(world, |spec| {
         let Root::Overlay { lowers, .. } = &mut spec.root else { unreachable!() };
         *lowers = vec!["/no/layer".into(), "/no/other".into()];

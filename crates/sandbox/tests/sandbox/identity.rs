@@ -48,7 +48,11 @@ fn the_working_directory_is_made_for_the_user(world: &World) {
     let mut spec = world.spec("pwd; umask 0; touch here");
     spec.cwd = "/srv/deep/work".into();
     spec.user = user.into();
-    let outcome = run(&spec).unwrap();
+    // Whatever our own umask is.
+    let umask = rustix::process::umask(rustix::fs::Mode::RWXU.complement());
+    let outcome = run(&spec);
+    rustix::process::umask(umask);
+    let outcome = outcome.unwrap();
     assert_eq!(outcome.ok(), "/srv/deep/work");
     if user == "app" {
         let owner = spec_owner(world, "/srv /srv/deep /srv/deep/work /srv/deep/work/here", &outcome.upper);

@@ -31,6 +31,7 @@ pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
             Some(ExitCode::from(code as u8))
         }
         [ENTER, what] => Some(enter_and(what)),
+        [super::ending::INHERIT, folder] => Some(super::ending::inherit(folder.as_ref())),
         [super::ending::HANG, folder] => Some(super::ending::hang(folder.as_ref())),
         _ => None,
     }
