@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jettison_sandbox::{Mount, MountKind, Network, Security, Source, Tier};
 
-use crate::modes::OVERWRITE;
+use crate::modes::{NESTED, OVERWRITE, PROBE};
 use crate::world::{World, run};
 
 pub(crate) const CASES: &[super::Case] = &[
@@ -22,6 +22,11 @@ pub(crate) const CASES: &[super::Case] = &[
     ("fixed_layout_switches_randomisation_off", fixed_layout_switches_randomisation_off),
     ("our_own_program_cannot_be_overwritten", our_own_program_cannot_be_overwritten),
     ("the_host_sees_no_mount", the_host_sees_no_mount),
+    (
+        "inside_a_step_the_probe_says_why_there_is_no_sandbox",
+        inside_a_step_the_probe_says_why_there_is_no_sandbox,
+    ),
+    ("sandboxes_nest_where_that_is_permitted", sandboxes_nest_where_that_is_permitted),
 ];
 
 fn capabilities_are_dockers_and_the_filter_is_on(world: &World) {
@@ -96,8 +101,8 @@ fn proc_is_masked_and_partly_read_only(world: &World) {
          done; true",
     );
     assert_eq!(outcome.ok(), "");
-    let outcome = world.sh("ls /proc | grep -c '^[0-9]'; cat /proc/1/comm; test -d /sys/class && echo sys");
-    assert_eq!(outcome.ok(), "3\nsh\nsys", "only the step's own processes: {}", outcome.err);
+    let outcome = world.sh("test $(ls /proc | grep -c '^[0-9]') -le 4 && echo few; cat /proc/1/comm; test -d /sys/class && echo sys");
+    assert_eq!(outcome.ok(), "few\nsh\nsys", "only the step's own processes: {}", outcome.err);
 }
 
 fn dev_has_the_usual_nodes_and_no_others(world: &World) {
@@ -166,9 +171,10 @@ fn fixed_layout_switches_randomisation_off(world: &World) {
     assert_eq!(run(&spec).unwrap().ok(), "00040000");
 }
 
-fn our_own_program_cannot_be_overwritten(world: &World) {
+/// This test program as the program of a step.
+fn ourselves(world: &World, mode: &str) -> jettison_sandbox::Spec {
     let mut spec = world.spec("");
-    spec.argv = vec!["/proc/self/exe".into(), OVERWRITE.into()];
+    spec.argv = vec!["/proc/self/exe".into(), mode.into()];
     // This test is linked dynamically; the program itself is not.
     spec.mounts = ["/lib", "/lib64", "/usr/lib"]
         .into_iter()
@@ -178,6 +184,26 @@ fn our_own_program_cannot_be_overwritten(world: &World) {
             kind: MountKind::Bind { source: Source::Path(path.into()), read_only: true, recursive: false },
         })
         .collect();
+    spec
+}
+
+/// A default container is such a step: same capabilities, same filter.
+fn inside_a_step_the_probe_says_why_there_is_no_sandbox(world: &World) {
+    let outcome = run(&ourselves(world, PROBE)).unwrap();
+    assert_eq!(outcome.ok(), "NoNamespaces: seccomp denies unshare (a container)");
+}
+
+/// A builder in a privileged container.
+fn sandboxes_nest_where_that_is_permitted(world: &World) {
+    let mut spec = ourselves(world, NESTED);
+    spec.security = Security::Insecure;
+    // An overlay cannot be the upper directory of another one.
+    spec.mounts.push(Mount { target: "/tmp".into(), kind: MountKind::Tmpfs { size: None } });
+    assert_eq!(run(&spec).unwrap().ok(), "Root: nested");
+}
+
+fn our_own_program_cannot_be_overwritten(world: &World) {
+    let spec = ourselves(world, OVERWRITE);
     let code = run(&spec).unwrap().exit.code;
     if world.tier == Tier::Root {
         assert_eq!(code, Some(30), "EROFS");

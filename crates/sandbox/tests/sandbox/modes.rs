@@ -14,6 +14,10 @@ use jettison_sandbox::{Tier, enter, tree::remove_tree};
 pub(crate) const CASES: &str = "--cases";
 /// Try to overwrite the file of the running program; exit with the error number.
 pub(crate) const OVERWRITE: &str = "--overwrite-own-program";
+/// Print what the probe says.
+pub(crate) const PROBE: &str = "--probe";
+/// Enter, run a step, print what it printed.
+pub(crate) const NESTED: &str = "--nested";
 /// Enter, report the process id and the tier, then do what the next argument says.
 const ENTER: &str = "--enter-and";
 
@@ -29,6 +33,17 @@ pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
             let opened = OpenOptions::new().write(true).truncate(true).open("/proc/self/exe");
             let code = opened.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
             Some(ExitCode::from(code as u8))
+        }
+        [PROBE] => {
+            let probe = jettison_sandbox::probe();
+            println!("{:?}: {}", probe.tier, probe.reason.unwrap_or_default());
+            Some(ExitCode::SUCCESS)
+        }
+        [NESTED] => {
+            let tier = enter().unwrap().tier;
+            let world = super::world::World::new(tier, None).unwrap();
+            println!("{tier:?}: {}", world.sh("echo nested").ok());
+            Some(ExitCode::SUCCESS)
         }
         [ENTER, what] => Some(enter_and(what)),
         [super::ending::INHERIT, folder] => Some(super::ending::inherit(folder.as_ref())),
