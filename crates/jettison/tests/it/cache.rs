@@ -1,0 +1,193 @@
+//! What must run again and what must not. A wrong hit is the worst defect; each known kind has its test here.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
+
+use crate::fixture::{Jettison, Registry, folder};
+
+/// Whether any step of this build ran.
+fn ran(stderr: &str, step: &str) -> bool {
+    stderr.lines().any(|l| l.contains(step) && l.contains("DONE"))
+}
+
+#[test]
+fn a_rebuild_runs_nothing_and_gives_the_same_digest() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nCOPY a /a\nRUN cat /a > /b\n", &[("a", "1")]);
+    let first = jettison.build(folder.path(), &[]);
+    let again = jettison.try_build(folder.path(), &[]);
+    assert!(!ran(&again.stderr, "RUN") && again.stderr.contains("CACHED"), "{}", again.stderr);
+    assert_eq!(again.ok(), first);
+}
+
+#[test]
+fn content_with_the_same_size_and_time_is_noticed() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nCOPY a /a\n", &[("a", "one")]);
+    let path = folder.path().join("a");
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let set_time = || fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    set_time();
+    let first = jettison.build(folder.path(), &["-t", "app"]);
+    fs::write(&path, "two").unwrap();
+    set_time();
+    let second = jettison.build(folder.path(), &["-t", "app"]);
+    assert_ne!(first, second);
+    assert_eq!(jettison.run(&["run", "app", "cat", "/a"]).ok(), "two");
+}
+
+#[test]
+fn every_kind_of_edit_changes_the_result() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nCOPY d /d\nRUN find /d | sort\n", &[("d/a", "1"), ("d/b", "1")]);
+    let d = folder.path().join("d");
+    let mut seen = vec![jettison.build(folder.path(), &[])];
+    let mut edit = |what: &str, change: &dyn Fn()| {
+        change();
+        let digest = jettison.build(folder.path(), &[]);
+        assert!(!seen.contains(&digest), "{what} was not noticed");
+        seen.push(digest);
+    };
+    edit("content", &|| fs::write(d.join("a"), "2").unwrap());
+    edit("mode", &|| fs::set_permissions(d.join("a"), fs::Permissions::from_mode(0o755)).unwrap());
+    edit("rename", &|| fs::rename(d.join("a"), d.join("c")).unwrap());
+    edit("new file", &|| fs::write(d.join("n"), "").unwrap());
+    edit("file to directory", &|| {
+        fs::remove_file(d.join("n")).unwrap();
+        fs::create_dir(d.join("n")).unwrap();
+    });
+    edit("directory to link", &|| {
+        fs::remove_dir(d.join("n")).unwrap();
+        std::os::unix::fs::symlink("b", d.join("n")).unwrap();
+    });
+    edit("target of the link", &|| {
+        fs::remove_file(d.join("n")).unwrap();
+        std::os::unix::fs::symlink("c", d.join("n")).unwrap();
+    });
+    edit("removal", &|| fs::remove_file(d.join("n")).unwrap());
+}
+
+#[test]
+fn arguments_count_where_they_are_declared_and_proxies_never() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo first\nARG V\nRUN echo \"$V\" > /v\n", &[]);
+    jettison.build(folder.path(), &["--build-arg", "V=1"]);
+    let other = jettison.try_build(folder.path(), &["--build-arg", "V=2"]).stderr;
+    assert!(!ran(&other, "RUN echo first") && ran(&other, "/v"), "{other}");
+    let proxy = jettison.try_build(folder.path(), &["--build-arg", "V=2", "--build-arg", "http_proxy=http://p"]);
+    assert!(!ran(&proxy.stderr, "RUN"), "{}", proxy.stderr);
+}
+
+#[test]
+fn heredoc_bodies_shells_and_users_count() {
+    let jettison = Jettison::with_busybox();
+    let mut seen = Vec::new();
+    for dockerfile in [
+        "FROM busybox\nRUN <<EOF\nid -u > /o\nEOF\n",
+        "FROM busybox\nRUN <<EOF\nid -g > /o\nEOF\n",
+        "FROM busybox\nUSER 5:6\nRUN <<EOF\nid -u > /tmp/o\nEOF\n",
+        "FROM busybox\nWORKDIR /tmp\nRUN pwd > o\n",
+        "FROM busybox\nWORKDIR /root\nRUN pwd > o\n",
+        "FROM busybox\nCOPY <<EOF /x\n1\nEOF\n",
+        "FROM busybox\nCOPY <<EOF /x\n2\nEOF\n",
+    ] {
+        let folder = folder(dockerfile, &[]);
+        let digest = jettison.build(folder.path(), &[]);
+        assert!(!seen.contains(&digest), "{dockerfile}");
+        seen.push(digest);
+    }
+}
+
+#[test]
+fn a_rebuilt_stage_with_the_same_result_does_not_rebuild_what_follows() {
+    let jettison = Jettison::with_busybox();
+    let dockerfile = "FROM busybox AS build\nCOPY src /src\nRUN head -n1 /src > /out\nFROM busybox\nCOPY --from=build /out /out\nRUN cat /out > /copy\n";
+    let folder = folder(dockerfile, &[("src", "one\ncomment\n")]);
+    let first = jettison.build(folder.path(), &[]);
+    fs::write(folder.path().join("src"), "one\nanother comment\n").unwrap();
+    let again = jettison.try_build(folder.path(), &[]);
+    assert!(ran(&again.stderr, "RUN head") && !ran(&again.stderr, "RUN cat"), "{}", again.stderr);
+    assert_eq!(again.ok(), first);
+    fs::write(folder.path().join("src"), "two\n").unwrap();
+    assert_ne!(jettison.build(folder.path(), &[]), first, "the stage behind COPY --from is part of the key");
+}
+
+#[test]
+fn no_cache_runs_everything_and_what_follows_stands_on_the_new_result() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\nWORKDIR /w\nRUN cp /id /id2\n", &[]);
+    jettison.build(folder.path(), &["-t", "a"]);
+    jettison.build(folder.path(), &["-t", "b", "--no-cache"]);
+    let id = |image: &str, path: &str| jettison.run(&["run", image, "cat", path]).ok();
+    assert_ne!(id("a", "/id"), id("b", "/id"));
+    assert_eq!(id("b", "/id"), id("b", "/id2"));
+    jettison.build(folder.path(), &["-t", "c"]);
+    assert_eq!(id("c", "/id"), id("b", "/id"), "the newest result is what the cache gives");
+    assert_eq!(id("c", "/id2"), id("b", "/id"));
+}
+
+#[test]
+fn bind_mounts_count_by_content_and_leave_no_trace() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN --mount=type=bind,target=/m/x cat /m/x/a > /o\n", &[("a", "1")]);
+    jettison.build(folder.path(), &["-t", "app"]);
+    assert_eq!(jettison.run(&["run", "app", "ls", "/"]).ok().contains('m'), "home tmp".contains('m'));
+    assert!(!jettison.run(&["run", "app", "ls", "/"]).ok().lines().any(|l| l == "m"));
+    fs::write(folder.path().join("a"), "2").unwrap();
+    jettison.build(folder.path(), &["-t", "app"]);
+    assert_eq!(jettison.run(&["run", "app", "cat", "/o"]).ok(), "2");
+}
+
+#[test]
+fn ignored_files_do_not_count_and_are_not_copied() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox\nCOPY . /c\nRUN ls /c > /l\n",
+        &[(".dockerignore", "*\n!keep\n"), ("keep", "1"), ("drop", "1")],
+    );
+    let first = jettison.build(folder.path(), &["-t", "app"]);
+    assert_eq!(jettison.run(&["run", "app", "cat", "/l"]).ok(), "keep");
+    fs::write(folder.path().join("drop"), "2").unwrap();
+    assert_eq!(jettison.build(folder.path(), &[]), first);
+    fs::write(folder.path().join("keep"), "2").unwrap();
+    assert_ne!(jettison.build(folder.path(), &[]), first);
+}
+
+#[test]
+fn a_base_that_moved_under_its_tag_is_noticed_with_pull() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::with_busybox();
+    let name = registry.name("base:latest");
+    let push = |version: &str| {
+        let base = folder(&format!("FROM busybox\nRUN echo {version} > /version\n"), &[]);
+        Jettison::with_busybox().build(base.path(), &["-t", &name, "--push"]);
+    };
+    push("1");
+    let app = folder(&format!("FROM {name}\nRUN cat /version > /seen\n"), &[]);
+    jettison.build(app.path(), &["-t", "app"]);
+    push("2");
+    jettison.build(app.path(), &["-t", "app"]);
+    assert_eq!(jettison.run(&["run", "app", "cat", "/seen"]).ok(), "1", "no registry is asked without --pull");
+    jettison.build(app.path(), &["-t", "app", "--pull"]);
+    assert_eq!(jettison.run(&["run", "app", "cat", "/seen"]).ok(), "2");
+}
+
+#[test]
+fn secrets_reach_no_layer_and_no_history() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox\nRUN --mount=type=secret,id=s --mount=type=secret,id=s,env=S cat /run/secrets/s > /dev/null; test \"$S\" = hunter2-value\n",
+        &[("secret.txt", "hunter2-value")],
+    );
+    let secret = format!("id=s,src={}", folder.path().join("secret.txt").display());
+    let out = folder.path().join("out.tar");
+    let stderr = jettison
+        .try_build(folder.path(), &["--secret", &secret, "-o", &format!("type=oci,dest={},compression=uncompressed", out.display())])
+        .stderr;
+    assert!(!stderr.contains("hunter2-value"), "{stderr}");
+    let bytes = fs::read(out).unwrap();
+    assert!(!bytes.windows(13).any(|w| w == b"hunter2-value"));
+    let listed = String::from_utf8_lossy(&bytes).contains("run/secrets");
+    assert!(!listed, "the mount point is in the layer");
+}

@@ -1,0 +1,121 @@
+//! Instructions as a whole: what a build of them leaves in files and config. Details are in `tests/dockerfiles/`.
+
+use crate::fixture::{Jettison, folder};
+
+#[test]
+fn all_instructions_take_part() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        r#"# syntax=docker/dockerfile:1
+ARG BASE=busybox
+FROM ${BASE} AS base
+MAINTAINER someone
+ARG V=1
+ENV A=x B="y z"
+LABEL l=1
+RUN echo "$V $A $B" > /run-result
+COPY --chown=app:staff file /copied
+ADD file /added/
+EXPOSE 8080 53/udp
+VOLUME /data
+USER app
+WORKDIR /work
+ENTRYPOINT ["/bin/echo"]
+CMD ["hello"]
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=5s CMD true
+SHELL ["/bin/ash", "-c"]
+ONBUILD RUN echo child
+"#,
+        &[("file", "content\n")],
+    );
+    jettison.build(folder.path(), &["-t", "app", "--label", "m=2"]);
+    let config = &jettison.inspect("app")["config"];
+    insta::assert_json_snapshot!(config["config"], @"");
+    assert_eq!(config["author"], "someone");
+    let run = |args: &[&str]| {
+        let mut all = vec!["run", "--entrypoint", "/bin/sh", "-u", "0", "app", "-c"];
+        all.extend(args);
+        jettison.run(&all).ok()
+    };
+    assert_eq!(run(&["cat /run-result"]), "1 x y z");
+    assert_eq!(run(&["stat -c %u:%g /copied"]), "1000:50");
+    assert_eq!(run(&["cat /added/file; stat -c %U /work"]), "content\napp");
+    assert_eq!(jettison.run(&["run", "app"]).ok(), "hello");
+}
+
+#[test]
+fn onbuild_triggers_run_in_the_child() {
+    let jettison = Jettison::with_busybox();
+    let parent = folder("FROM busybox\nONBUILD COPY f /from-trigger\n", &[]);
+    jettison.build(parent.path(), &["-t", "parent"]);
+    let child = folder("FROM parent\nRUN cat /from-trigger > /seen\n", &[("f", "yes")]);
+    jettison.build(child.path(), &["-t", "child"]);
+    assert_eq!(jettison.run(&["run", "child", "cat", "/seen"]).ok(), "yes");
+    assert!(jettison.inspect("child")["config"]["config"].get("OnBuild").is_none());
+}
+
+#[test]
+fn stages_that_the_target_does_not_need_are_not_built() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox AS broken\nRUN false\nFROM does/not/exist AS missing\nFROM busybox AS good\nRUN true\nFROM broken\nRUN true\n",
+        &[],
+    );
+    jettison.build(folder.path(), &["--target", "good"]);
+    jettison.try_build(folder.path(), &[]).fails(1);
+}
+
+#[test]
+fn independent_stages_run_side_by_side() {
+    let jettison = Jettison::with_busybox();
+    let mut dockerfile = String::new();
+    for i in 0..4 {
+        dockerfile.push_str(&format!("FROM busybox AS s{i}\nRUN sleep 1; echo {i} > /o\n"));
+    }
+    dockerfile.push_str("FROM scratch\n");
+    for i in 0..4 {
+        dockerfile.push_str(&format!("COPY --from=s{i} /o /o{i}\n"));
+    }
+    let folder = folder(&dockerfile, &[]);
+    let start = std::time::Instant::now();
+    jettison.build(folder.path(), &[]);
+    // One after the other would take four seconds; the margin is for a busy machine.
+    assert!(start.elapsed().as_secs_f64() < 3.5, "{:?}", start.elapsed());
+}
+
+#[test]
+fn named_contexts_replace_images_and_serve_copies() {
+    let jettison = Jettison::with_busybox();
+    let other = folder("", &[("x", "from the folder")]);
+    let folder = folder("FROM alias\nCOPY --from=extra x /x\n", &[]);
+    let extra = format!("extra={}", other.path().display());
+    jettison.build(
+        folder.path(),
+        &["-t", "app", "--build-context", "alias=docker-image://busybox", "--build-context", &extra],
+    );
+    assert_eq!(jettison.run(&["run", "app", "cat", "/x"]).ok(), "from the folder");
+}
+
+#[test]
+fn networks_and_hosts_of_steps() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox\nRUN cat /etc/hosts > /hosts\nRUN --network=none ip -o link | wc -l > /links\n",
+        &[],
+    );
+    jettison.build(folder.path(), &["-t", "app", "--add-host", "db:10.1.2.3"]);
+    let hosts = jettison.run(&["run", "app", "cat", "/hosts"]).ok();
+    assert!(hosts.contains("10.1.2.3\tdb") && hosts.contains("localhost buildkitsandbox"), "{hosts}");
+    assert_eq!(jettison.run(&["run", "app", "cat", "/links"]).ok(), "1");
+}
+
+#[test]
+fn a_dockerfile_on_standard_input() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo hi > /x\n", &[]);
+    let file = std::fs::File::open(folder.path().join("Dockerfile")).unwrap();
+    let output = jettison.command().args(["build", "-q", "-t", "app", "-"]).stdin(file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(jettison.run(&["run", "app", "cat", "/x"]).ok(), "hi");
+}

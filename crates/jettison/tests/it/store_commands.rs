@@ -1,0 +1,55 @@
+//! `images`, `tag`, `rm`, `prune`, `du`: the store from outside.
+
+use crate::fixture::{Jettison, folder};
+
+#[test]
+fn tags_come_and_go() {
+    let jettison = Jettison::with_busybox();
+    jettison.run(&["tag", "busybox", "other:2"]).ok();
+    let listed = jettison.run(&["images"]).ok();
+    assert!(listed.contains("busybox:latest") && listed.contains("other:2"), "{listed}");
+    assert_eq!(jettison.run(&["run", "other:2", "echo", "hi"]).ok(), "hi");
+    jettison.run(&["rm", "other:2"]).ok();
+    assert!(!jettison.run(&["images"]).ok().contains("other"));
+    let stderr = jettison.run(&["rm", "busybox", "nothing"]).fails(4);
+    assert!(stderr.contains("nothing"), "{stderr}");
+    assert!(jettison.run(&["images"]).ok().contains("busybox"), "a mistyped name removes nothing");
+}
+
+#[test]
+fn a_digest_or_its_beginning_names_an_image() {
+    let jettison = Jettison::with_busybox();
+    let digest = jettison.inspect("busybox")["digest"].as_str().unwrap().to_owned();
+    for name in [&digest[..], &digest[7..], &digest[7..19]] {
+        assert_eq!(jettison.inspect(name)["digest"], digest.as_str());
+    }
+    let folder = folder("FROM scratch\nCOPY Dockerfile /\n", &[]);
+    let unnamed = jettison.build(folder.path(), &[]);
+    assert_eq!(jettison.inspect(&unnamed)["digest"], unnamed.as_str());
+}
+
+#[test]
+fn prune_keeps_what_has_a_name() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=8 2>/dev/null\n", &[]);
+    let digest = jettison.build(folder.path(), &["-t", "app"]);
+    jettison.build(folder.path(), &["--build-arg", "X=1", "--no-cache"]);
+    let report = jettison.run(&["prune", "--all"]).ok();
+    assert!(report.contains("freed"), "{report}");
+    assert_eq!(jettison.inspect("app")["digest"], digest.as_str());
+    assert_eq!(jettison.run(&["run", "app", "sh", "-c", "wc -c < /big"]).ok(), "8388608");
+    assert_eq!(jettison.build(folder.path(), &[]), digest, "and a build works afterwards");
+}
+
+#[test]
+fn prune_removes_what_has_none() {
+    let jettison = Jettison::with_busybox();
+    jettison.run(&["run", "busybox", "true"]).ok();
+    jettison.run(&["rm", "busybox"]).ok();
+    jettison.run(&["prune", "--all"]).ok();
+    let usage = jettison.run(&["du"]).ok();
+    for kind in ["blobs", "unpacked"] {
+        let line = usage.lines().find(|l| l.starts_with(kind)).unwrap();
+        assert!(line.ends_with("0B"), "{usage}");
+    }
+}
