@@ -7,7 +7,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 /// Build container images from Dockerfiles: no daemon, no root, no Docker.
 #[derive(Debug, Parser)]
 #[command(name = "jettison", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "The store is $JETTISON_ROOT, else $XDG_DATA_HOME/jettison (root: /var/lib/jettison).")]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "The store is $JETTISON_ROOT, else $XDG_DATA_HOME/jettison (root: /var/lib/jettison)."
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -53,6 +56,7 @@ pub(crate) enum Command {
 
 /// Flags of `build`; the same as `docker build`'s.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Build {
     /// Folder with the files that COPY and ADD may use (`-`: read the Dockerfile from standard input, no files)
     #[arg(value_name = "PATH")]

@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn sizes_as_docker_prints_them() {
-        for (bytes, text) in [(0, "0B"), (999, "999B"), (6_550_000, "6.55MB"), (783_000_000, "783MB"), (999_600, "1.00MB")] {
+        for (bytes, text) in
+            [(0, "0B"), (999, "999B"), (6_550_000, "6.55MB"), (783_000_000, "783MB"), (999_600, "1.00MB")]
+        {
             assert_eq!(for_people(bytes), text);
         }
         assert_eq!(parse("5GB"), Some(5_000_000_000));

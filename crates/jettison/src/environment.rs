@@ -33,7 +33,8 @@ impl Environment {
         let root = store_root();
         let entered = sandbox::enter()?;
         let cancel = Cancel::new();
-        signals::listen(&cancel).map_err(|e| Failure::new(Kind::Failed, format!("cannot listen to signals: {e}")))?;
+        signals::listen(&cancel)
+            .map_err(|e| Failure::new(Kind::Failed, format!("cannot listen to signals: {e}")))?;
         Ok(Self { root, entered: Some(entered), cancel })
     }
 
@@ -59,7 +60,8 @@ impl Environment {
         match &self.entered {
             Some(entered) if entered.tier == Tier::NoNamespaces => {
                 let reason = entered.reason.clone().unwrap_or_else(|| "no namespaces".to_owned());
-                let failure = Failure::new(Kind::Environment, format!("cannot isolate processes here: {reason}"));
+                let failure =
+                    Failure::new(Kind::Environment, format!("cannot isolate processes here: {reason}"));
                 Err(match &entered.lift {
                     Some(lift) => failure.hint(lift.clone()),
                     None => failure,
@@ -107,4 +109,3 @@ pub(crate) fn source_date_epoch(build_argument: Option<&str>) -> Result<Option<i
         Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds since 1970"))
     })
 }
-

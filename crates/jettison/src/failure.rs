@@ -122,7 +122,12 @@ impl Failure {
 const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
 
 /// One diagnostic with `file:line:column`, snippet and caret.
-pub(crate) fn render_diagnostic(renderer: &Renderer, name: &str, text: &str, diagnostic: &Diagnostic) -> String {
+pub(crate) fn render_diagnostic(
+    renderer: &Renderer,
+    name: &str,
+    text: &str,
+    diagnostic: &Diagnostic,
+) -> String {
     let (line, column) = LineIndex::new(text).position(diagnostic.span.start);
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
@@ -132,9 +137,9 @@ pub(crate) fn render_diagnostic(renderer: &Renderer, name: &str, text: &str, dia
     let end = first_line_end(text, start, diagnostic.span.end.min(text.len()));
     let path = format!("{name}:{line}:{column}");
     let message = format!("{path}: {}", diagnostic.message);
-    let mut group = level.primary_title(&message).element(
-        Snippet::source(text).fold(true).annotation(AnnotationKind::Primary.span(start..end)),
-    );
+    let mut group = level
+        .primary_title(&message)
+        .element(Snippet::source(text).fold(true).annotation(AnnotationKind::Primary.span(start..end)));
     if let Some(hint) = &diagnostic.hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
@@ -180,18 +185,26 @@ impl From<engine::Error> for Failure {
                 at(Kind::Image, message, inner.hint)
             }
             E::InvalidImage { .. } => Self::new(Kind::Image, message),
-            E::NoSuchImage(_) => {
-                Self::new(Kind::Image, message).hint("`jettison images` lists what is there; `jettison pull` fetches")
-            }
+            E::NoSuchImage(_) => Self::new(Kind::Image, message)
+                .hint("`jettison images` lists what is there; `jettison pull` fetches"),
             E::Registry(source) => Self::from(source),
             E::Store(source) => Self::from(source),
             E::Mount { source, .. } => {
                 let inner = Self::from(source);
-                Self { kind: Kind::Environment, message, hint: inner.hint, ..Self::new(Kind::Environment, "") }
+                Self {
+                    kind: Kind::Environment,
+                    message,
+                    hint: inner.hint,
+                    ..Self::new(Kind::Environment, "")
+                }
             }
             E::Io { source, .. } => {
                 let failure = Self::new(Kind::Failed, message);
-                if source.kind() == std::io::ErrorKind::StorageFull { failure.hint(DISK_FULL) } else { failure }
+                if source.kind() == std::io::ErrorKind::StorageFull {
+                    failure.hint(DISK_FULL)
+                } else {
+                    failure
+                }
             }
             E::Layer { .. } => Self::new(Kind::Failed, message),
             E::Canceled => Self { canceled: true, ..Self::new(Kind::Failed, "canceled") },
@@ -206,8 +219,12 @@ impl From<registry::Error> for Failure {
             registry::Kind::Unauthorized => {
                 failure.hint("`jettison login REGISTRY` stores a user name and password")
             }
-            registry::Kind::NotFound => failure.hint("check the name and the tag, and whether you may read it"),
-            registry::Kind::Unreachable => failure.hint("check the name, the network and the proxy variables"),
+            registry::Kind::NotFound => {
+                failure.hint("check the name and the tag, and whether you may read it")
+            }
+            registry::Kind::Unreachable => {
+                failure.hint("check the name, the network and the proxy variables")
+            }
             _ => failure,
         }
     }
@@ -229,9 +246,9 @@ impl From<store::Error> for Failure {
 impl From<sandbox::Error> for Failure {
     fn from(error: sandbox::Error) -> Self {
         let kind = match &error {
-            sandbox::Error::NoNamespaces { .. } | sandbox::Error::Mount { .. } | sandbox::Error::System { .. } => {
-                Kind::Environment
-            }
+            sandbox::Error::NoNamespaces { .. }
+            | sandbox::Error::Mount { .. }
+            | sandbox::Error::System { .. } => Kind::Environment,
             _ => Kind::Failed,
         };
         let mut failure = Self::new(kind, &error);
@@ -241,7 +258,9 @@ impl From<sandbox::Error> for Failure {
             _ => None,
         };
         match kind {
-            Kind::Environment => failure.hint("`jettison version` says what this machine permits, and how to change it"),
+            Kind::Environment => {
+                failure.hint("`jettison version` says what this machine permits, and how to change it")
+            }
             _ => failure,
         }
     }

@@ -112,9 +112,10 @@ impl Spec {
             Compression::Zstd => 0..=22,
         };
         match self.level {
-            Some(level) if !levels.contains(&level) => {
-                Err(usage(text, &format!("compression-level must be from {} to {}", levels.start(), levels.end())))
-            }
+            Some(level) if !levels.contains(&level) => Err(usage(
+                text,
+                &format!("compression-level must be from {} to {}", levels.start(), levels.end()),
+            )),
             level => Ok(LayerCompression { format, level }),
         }
     }
@@ -165,13 +166,18 @@ mod tests {
     fn forms_that_people_type() {
         assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into() });
         assert_eq!(parse("-").unwrap(), Output::Tar { destination: Destination::Stdout });
-        assert!(matches!(parse("type=registry,name=localhost:5000/a").unwrap(), Output::Image { push: true, .. }));
+        assert!(matches!(
+            parse("type=registry,name=localhost:5000/a").unwrap(),
+            Output::Image { push: true, .. }
+        ));
         assert!(matches!(
             parse("type=image,\"name=a,b\",push=true").unwrap(),
             Output::Image { push: true, names, .. } if names.len() == 2
         ));
         let docker = parse("type=docker,dest=x.tar,compression=zstd,compression-level=3").unwrap();
-        let Output::Archive { format: ArchiveFormat::Docker, tar: true, compression, .. } = docker else { panic!() };
+        let Output::Archive { format: ArchiveFormat::Docker, tar: true, compression, .. } = docker else {
+            panic!()
+        };
         assert_eq!(compression, LayerCompression { format: Compression::Zstd, level: Some(3) });
     }
 

@@ -6,9 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use jettison_engine::{
-    BuildOutcome, BuildRequest, ContextSource, DockerfileSource, build, write_atomically,
-};
+use jettison_engine::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource, build, write_atomically};
 use jettison_oci::{Platform, Reference};
 use serde_json::{Map, Value, json};
 
@@ -61,7 +59,8 @@ fn carry_out(
         write_atomically(path, image.manifest.digest.to_string().as_bytes())?;
     }
     if let Some(path) = &args.metadata_file {
-        let text = serde_json::to_string_pretty(&metadata(&outcome)).expect("a JSON value can always be written");
+        let text =
+            serde_json::to_string_pretty(&metadata(&outcome)).expect("a JSON value can always be written");
         write_atomically(path, format!("{text}\n").as_bytes())?;
     }
     let shown = mode != Progress::Quiet && mode != Progress::None;
@@ -79,7 +78,8 @@ fn request(args: &Build) -> Result<BuildRequest, Failure> {
     let (dockerfile, context) = dockerfile_and_context(args)?;
     let tags = args.tags.iter().map(|t| names::reference(t)).collect::<Result<Vec<Reference>, _>>()?;
     let build_args = flags::build_args(&args.build_args)?;
-    let epoch_argument = build_args.iter().rev().find(|(n, _)| n == "SOURCE_DATE_EPOCH").map(|(_, v)| v.as_str());
+    let epoch_argument =
+        build_args.iter().rev().find(|(n, _)| n == "SOURCE_DATE_EPOCH").map(|(_, v)| v.as_str());
     let mut outputs = args.outputs.iter().map(|o| output_flag::parse(o)).collect::<Result<Vec<_>, _>>()?;
     if args.push {
         flags::push(&mut outputs, &tags)?;
@@ -88,7 +88,9 @@ fn request(args: &Build) -> Result<BuildRequest, Failure> {
     let platform = match &args.platform {
         None => None,
         Some(list) if list.contains(',') => {
-            return Err(Failure::usage(format!("--platform {list}: several platforms are not supported yet")));
+            return Err(Failure::usage(format!(
+                "--platform {list}: several platforms are not supported yet"
+            )));
         }
         Some(text) => Some(text.parse::<Platform>().map_err(Failure::usage)?),
     };
@@ -182,7 +184,10 @@ fn read_stdin() -> Result<Vec<u8>, Failure> {
 
 fn read_limited(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    let read = from.take(DOCKERFILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|e| Failure::io("read", name, &e))?;
+    let read = from
+        .take(DOCKERFILE_BYTES_MAX + 1)
+        .read_to_end(&mut text)
+        .map_err(|e| Failure::io("read", name, &e))?;
     if read as u64 > DOCKERFILE_BYTES_MAX {
         return Err(Failure::new(Kind::Dockerfile, format!("{name} is larger than 16 MiB")));
     }
@@ -203,4 +208,3 @@ fn metadata(outcome: &BuildOutcome) -> Value {
     }
     Value::Object(map)
 }
-

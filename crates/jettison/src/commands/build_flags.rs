@@ -52,8 +52,11 @@ pub(super) fn add_hosts(values: &[String]) -> Result<Vec<(String, IpAddr)>, Fail
         .iter()
         .map(|text| {
             let invalid = || Failure::usage(format!("--add-host {text:?}: expected NAME:ADDRESS"));
-            let (name, address) =
-                text.split_once('=').or_else(|| text.split_once(':')).filter(|(n, _)| !n.is_empty()).ok_or_else(invalid)?;
+            let (name, address) = text
+                .split_once('=')
+                .or_else(|| text.split_once(':'))
+                .filter(|(n, _)| !n.is_empty())
+                .ok_or_else(invalid)?;
             // Steps are on the host's network, so the gateway to the host is the loopback interface.
             let address = if address == "host-gateway" { "127.0.0.1" } else { address };
             let address = address.trim_start_matches('[').trim_end_matches(']');
@@ -151,10 +154,14 @@ pub(super) fn push(outputs: &mut Vec<Output>, tags: &[Reference]) -> Result<(), 
 /// Checks that outputs do not contradict each other.
 pub(super) fn check_outputs(outputs: &[Output], tags: &[Reference]) -> Result<(), Failure> {
     if outputs.iter().filter(|o| writes_to_stdout(o)).count() > 1 {
-        return Err(Failure::usage("only one output can go to standard output").hint("give the others dest=FILE"));
+        return Err(
+            Failure::usage("only one output can go to standard output").hint("give the others dest=FILE")
+        );
     }
     if outputs.iter().any(writes_to_stdout) && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Err(Failure::usage("an archive does not belong on a terminal").hint("use dest=FILE, or a pipe"));
+        return Err(
+            Failure::usage("an archive does not belong on a terminal").hint("use dest=FILE, or a pipe")
+        );
     }
     for output in outputs {
         if let Output::Image { names, push: true, .. } = output {
@@ -170,7 +177,8 @@ pub(super) fn check_outputs(outputs: &[Output], tags: &[Reference]) -> Result<()
 pub(super) fn writes_to_stdout(output: &Output) -> bool {
     matches!(
         output,
-        Output::Archive { destination: Destination::Stdout, .. } | Output::Tar { destination: Destination::Stdout }
+        Output::Archive { destination: Destination::Stdout, .. }
+            | Output::Tar { destination: Destination::Stdout }
     )
 }
 
@@ -198,7 +206,12 @@ mod tests {
 
     #[test]
     fn contexts_that_cannot_be_had_are_refused() {
-        assert!(build_contexts(&["a=https://x/y.git".to_owned()]).unwrap_err().to_string().contains("not supported"));
+        assert!(
+            build_contexts(&["a=https://x/y.git".to_owned()])
+                .unwrap_err()
+                .to_string()
+                .contains("not supported")
+        );
         let (contexts, _) = build_contexts(&["base=docker-image://alpine".to_owned()]).unwrap();
         assert!(matches!(&contexts["base"], NamedContext::Image(r) if r.familiar() == "alpine:latest"));
     }

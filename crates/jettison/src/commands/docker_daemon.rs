@@ -10,11 +10,7 @@ use jettison_store::Store;
 
 use crate::failure::{Failure, Kind};
 
-pub(super) fn load(
-    store: &Store,
-    names: &[Reference],
-    outcome: &BuildOutcome,
-) -> Result<(), Failure> {
+pub(super) fn load(store: &Store, names: &[Reference], outcome: &BuildOutcome) -> Result<(), Failure> {
     let Some(image) = &outcome.image else { return Ok(()) };
     let manifest = serde_json::from_slice(&store.read_blob(&image.manifest.digest, 16 << 20)?)
         .map_err(|e| Failure::new(Kind::Image, e))?;

@@ -22,9 +22,16 @@ pub(crate) fn run(args: &Images, environment: &Environment) -> Result<ExitCode, 
             lines.push_str(&format!("{digest}\n"));
         } else if args.json {
             let name = image.reference.familiar();
-            lines.push_str(&format!("{}\n", json!({"name": name, "digest": digest, "compressedBytes": bytes})));
+            lines.push_str(&format!(
+                "{}\n",
+                json!({"name": name, "digest": digest, "compressedBytes": bytes})
+            ));
         } else {
-            rows.push([image.reference.familiar(), digest.short().to_owned(), crate::bytes::for_people(bytes)]);
+            rows.push([
+                image.reference.familiar(),
+                digest.short().to_owned(),
+                crate::bytes::for_people(bytes),
+            ]);
         }
     }
     if args.quiet || args.json {

@@ -26,7 +26,8 @@ pub(crate) fn run(args: &Login) -> Result<ExitCode, Failure> {
     } else if let Some(password) = &args.password {
         password.clone()
     } else {
-        return Err(Failure::usage("no password given").hint("use --password-stdin, such as `pass show REGISTRY | jettison login … --password-stdin`"));
+        return Err(Failure::usage("no password given")
+            .hint("use --password-stdin, such as `pass show REGISTRY | jettison login … --password-stdin`"));
     };
     client.check_login(&args.registry, &user, &password)?;
     let place = client.save_login(&args.registry, &user, &password)?;

@@ -18,8 +18,12 @@ pub(super) fn find(store: &Store, text: &str) -> Result<(Option<Reference>, Desc
     }
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     if hex.len() >= SHORT_DIGEST_MIN && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        let mut found: Vec<Descriptor> =
-            store.images()?.into_iter().map(|r| r.descriptor).filter(|d| d.digest.hex().starts_with(hex)).collect();
+        let mut found: Vec<Descriptor> = store
+            .images()?
+            .into_iter()
+            .map(|r| r.descriptor)
+            .filter(|d| d.digest.hex().starts_with(hex))
+            .collect();
         found.dedup_by(|a, b| a.digest == b.digest);
         match &found[..] {
             [one] => return Ok((None, one.clone())),

@@ -18,7 +18,9 @@ pub(crate) fn run(args: &Push, environment: &Environment) -> Result<ExitCode, Fa
         (Some(text), _) => names::reference(text)?,
         (None, Some(name)) => name,
         (None, None) => {
-            return Err(Failure::usage("a digest alone does not say where to push").hint("name the destination too"));
+            return Err(
+                Failure::usage("a digest alone does not say where to push").hint("name the destination too")
+            );
         }
     };
     let mode = if args.quiet { args::Progress::Quiet } else { args::Progress::Auto };

@@ -118,12 +118,19 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn argv(line: &[&str], entrypoint: Option<&[&str]>, cmd: Option<&[&str]>) -> Result<Vec<String>, Failure> {
+    fn argv(
+        line: &[&str],
+        entrypoint: Option<&[&str]>,
+        cmd: Option<&[&str]>,
+    ) -> Result<Vec<String>, Failure> {
         let words = ["jettison", "run"].iter().chain(line);
         let crate::args::Command::Run(args) = crate::args::Cli::parse_from(words).command else { panic!() };
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let config =
-            ContainerConfig { entrypoint: entrypoint.map(own), cmd: cmd.map(own), ..ContainerConfig::default() };
+        let config = ContainerConfig {
+            entrypoint: entrypoint.map(own),
+            cmd: cmd.map(own),
+            ..ContainerConfig::default()
+        };
         spec(&args, &config, Root::Directory("/x".into())).map(|s| s.argv)
     }
 

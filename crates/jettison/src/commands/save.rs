@@ -15,7 +15,9 @@ pub(crate) fn run(args: &Save, environment: &Environment) -> Result<ExitCode, Fa
     let destination = match &args.output {
         Some(path) if path.as_os_str() != "-" => Destination::Path(path.clone()),
         _ if std::io::stdout().is_terminal() => {
-            return Err(Failure::usage("an archive does not belong on a terminal").hint("use -o FILE, or a pipe"));
+            return Err(
+                Failure::usage("an archive does not belong on a terminal").hint("use -o FILE, or a pipe")
+            );
         }
         _ => Destination::Stdout,
     };
@@ -39,7 +41,8 @@ pub(crate) fn run(args: &Save, environment: &Environment) -> Result<ExitCode, Fa
             _ => Platform::host(),
         };
         let image = images.from_store(&label, &descriptor, &platform)?.ok_or_else(|| {
-            Failure::new(Kind::Image, format!("{text}: not all of it is in the store")).hint("`jettison pull` it")
+            Failure::new(Kind::Image, format!("{text}: not all of it is in the store"))
+                .hint("`jettison pull` it")
         })?;
         match list.iter_mut().find(|i| i.descriptor.digest == image.descriptor.digest) {
             Some(same) => same.names.extend(name),

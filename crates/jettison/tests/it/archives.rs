@@ -26,10 +26,8 @@ fn load_reads_a_layout_folder() {
     let out = tempfile::tempdir().unwrap();
     let dir = out.path().join("layout");
     let folder = folder("FROM busybox\nRUN echo 1 > /v\n", &[]);
-    let digest = jettison.build(
-        folder.path(),
-        &["-t", "app:1", "-o", &format!("type=oci,dest={},tar=false", dir.display())],
-    );
+    let digest = jettison
+        .build(folder.path(), &["-t", "app:1", "-o", &format!("type=oci,dest={},tar=false", dir.display())]);
     let other = Jettison::new();
     other.run(&["load", "-i", dir.to_str().unwrap()]).ok();
     assert_eq!(other.inspect("app:1")["digest"], digest.as_str());

@@ -74,7 +74,8 @@ fn outcome(jettison: &Jettison, case: &Path) -> String {
 }
 
 fn from_base(name: &str) -> bool {
-    let base = ["bin/", "dev/", "home/", "proc/", "root/", "sys/", "tmp/", "usr/", "usr/bin/", "var/", "var/tmp/"];
+    let base =
+        ["bin/", "dev/", "home/", "proc/", "root/", "sys/", "tmp/", "usr/", "usr/bin/", "var/", "var/tmp/"];
     base.contains(&name)
         || ["etc/", "etc/passwd", "etc/group", "home/app/"].contains(&name)
         || (name.starts_with("bin/") && !name.contains("case"))

@@ -45,7 +45,9 @@ fn oci_and_docker_archives_and_folders() {
     let jettison = Jettison::new();
     let folder = folder(HELLO, &[("hello", "hi\n")]);
     let out = tempfile::tempdir().unwrap();
-    for (kind, documents) in [("oci", "index.json oci-layout"), ("docker", "index.json manifest.json oci-layout")] {
+    for (kind, documents) in
+        [("oci", "index.json oci-layout"), ("docker", "index.json manifest.json oci-layout")]
+    {
         let tar = out.path().join(format!("{kind}.tar"));
         let dir = out.path().join(kind);
         let digest = jettison.build(
@@ -73,7 +75,8 @@ fn iidfile_and_metadata_file_are_written_on_success_only() {
     let jettison = Jettison::with_busybox();
     let out = tempfile::tempdir().unwrap();
     let (iid, metadata) = (out.path().join("iid"), out.path().join("metadata.json"));
-    let args = ["-t", "app", "--iidfile", iid.to_str().unwrap(), "--metadata-file", metadata.to_str().unwrap()];
+    let args =
+        ["-t", "app", "--iidfile", iid.to_str().unwrap(), "--metadata-file", metadata.to_str().unwrap()];
     let bad = folder("FROM busybox\nRUN exit 3\n", &[]);
     jettison.try_build(bad.path(), &args).fails(1);
     assert!(!iid.exists() && !metadata.exists());

@@ -5,7 +5,9 @@ use crate::fixture::Jettison;
 #[test]
 fn exit_codes_as_docker_run_has_them() {
     let jettison = Jettison::with_busybox();
-    for (command, code) in [(&["sh", "-c", "exit 42"][..], 42), (&["/no/such/program"], 127), (&["/etc/passwd"], 126)] {
+    for (command, code) in
+        [(&["sh", "-c", "exit 42"][..], 42), (&["/no/such/program"], 127), (&["/etc/passwd"], 126)]
+    {
         let mut args = vec!["run", "busybox"];
         args.extend(command);
         assert_eq!(jettison.run(&args).code, code, "{command:?}");
@@ -17,7 +19,17 @@ fn exit_codes_as_docker_run_has_them() {
 fn environment_user_and_directory() {
     let jettison = Jettison::with_busybox();
     let out = jettison.run(&[
-        "run", "-e", "A=1", "-u", "app", "-w", "/tmp", "busybox", "sh", "-c", "echo $A $(id -un) $(pwd) $HOME",
+        "run",
+        "-e",
+        "A=1",
+        "-u",
+        "app",
+        "-w",
+        "/tmp",
+        "busybox",
+        "sh",
+        "-c",
+        "echo $A $(id -un) $(pwd) $HOME",
     ]);
     assert_eq!(out.ok(), "1 app /tmp /home/app");
 }
@@ -32,7 +44,9 @@ fn what_a_container_writes_is_gone_afterwards() {
 #[test]
 fn privileged_operations_are_refused() {
     let jettison = Jettison::with_busybox();
-    for command in ["mount -t tmpfs x /mnt", "mknod /x c 0 0", "unshare -m true", "echo x > /proc/sys/kernel/hostname"] {
+    for command in
+        ["mount -t tmpfs x /mnt", "mknod /x c 0 0", "unshare -m true", "echo x > /proc/sys/kernel/hostname"]
+    {
         let ran = jettison.run(&["run", "busybox", "sh", "-c", command]);
         assert_ne!(ran.code, 0, "{command} was possible");
     }

@@ -11,10 +11,8 @@ fn ends(signal: &str, code: i32) {
     let jettison = Jettison::with_busybox();
     let mark = format!("3{:05}.25", std::process::id());
     let folder = folder(&format!("FROM busybox\nRUN echo started; sleep {mark} & sleep {mark}\n"), &[]);
-    let before = jettison.build(
-        crate::fixture::folder("FROM busybox\nRUN echo kept > /k\n", &[]).path(),
-        &["-t", "kept"],
-    );
+    let before = jettison
+        .build(crate::fixture::folder("FROM busybox\nRUN echo kept > /k\n", &[]).path(), &["-t", "kept"]);
     let mut child = jettison
         .command()
         .args(["build", "--progress=plain", "-t", "kept"])
