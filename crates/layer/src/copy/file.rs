@@ -89,14 +89,17 @@ pub(super) fn copy_directory(
     name: &[u8],
     entry: &Entry,
     attributes: Attributes<'_>,
-) -> Result<OwnedFd, CopyError> {
-    let failed = |action| move |errno| CopyError::io(action, &entry.path, errno);
+    shown: &[u8],
+) -> Result<(), CopyError> {
+    let failed = |action| move |errno| CopyError::io(action, shown, errno);
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(failed("make")(errno)),
     }
-    let directory =
-        inside::open_dir(parent, name, NO_LINKS).map_err(|_| CopyError::NonDirectory(lossy(&entry.path)))?;
+    let directory = match inside::open_dir(parent, name, NO_LINKS) {
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(CopyError::NonDirectory(lossy(shown))),
+        other => other.map_err(failed("open"))?,
+    };
     let (uid, gid) = attributes.owner(entry);
     let stat = rustix::fs::fstat(&directory).map_err(failed("look at"))?;
     // A chown or chmod that changes nothing would still copy the directory up.
@@ -107,8 +110,7 @@ pub(super) fn copy_directory(
     if stat.st_mode & 0o7777 != mode {
         rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode)).map_err(failed("change the mode of"))?;
     }
-    set_xattrs(&directory, entry).map_err(failed("set the attributes of"))?;
-    Ok(directory)
+    set_xattrs(&directory, entry).map_err(failed("set the attributes of"))
 }
 
 /// A further name for something that this copy has made.

@@ -10,14 +10,14 @@ pub mod mode;
 use std::io::{BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{OFlags, Timestamps};
+use rustix::fs::{FileType, OFlags, Timestamps};
 use rustix::io::Errno;
 
 use crate::apply::times;
 use crate::inside::{self, IN_ROOT};
 use crate::select::{Selected, Selection};
 use crate::{Error, Kind, Limits, decompress_archive, detect, unpack_archive};
-use destination::{NewDirectory, lossy};
+use destination::{Destination, NewDirectory, lossy};
 use file::Attributes;
 
 /// How to copy.
@@ -90,22 +90,8 @@ pub fn copy(
     to: BorrowedFd<'_>,
     options: &CopyOptions,
 ) -> Result<(), CopyError> {
-    let mut copier = Copier { from, to, options, times: Vec::new() };
-    if options.parents {
-        copier.make_directory(&options.destination)?;
-    }
-    for source in &selection.sources {
-        copier.source(source)?;
-    }
-    for (name, content) in &options.inline {
-        copier.inline(name, content)?;
-    }
-    // Deepest last noted, first set: making entries changes the time of what holds them.
-    for (directory, times) in copier.times.iter().rev() {
-        rustix::fs::futimens(directory, times)
-            .map_err(|errno| CopyError::io("set the time of", &options.destination, errno))?;
-    }
-    Ok(())
+    let copier = Copier::new(from, to, options);
+    copier.run(selection)
 }
 
 /// Makes the directory `path` and its missing parents, links followed inside the root; what exists is not touched.
@@ -116,17 +102,51 @@ pub fn make_directories(
     mode: u32,
     mtime_s: i64,
 ) -> Result<(), CopyError> {
-    destination::make_all(root, path, &NewDirectory { owner, mode, mtime_s }).map(drop)
+    let mut destination = Destination::new(root);
+    let path = cleaned(path);
+    destination.make_all(&path, &NewDirectory { owner, mode })?;
+    destination.finish(mtime_s).map_err(|errno| CopyError::io("set the time of", &path, errno))
 }
 
 struct Copier<'a> {
     from: BorrowedFd<'a>,
-    to: BorrowedFd<'a>,
     options: &'a CopyOptions,
-    times: Vec<(OwnedFd, Timestamps)>,
+    to: Destination<'a>,
+    /// The destination, clean and absolute.
+    path: Vec<u8>,
+    /// Whether it is written as a directory.
+    wants_directory: bool,
+    /// The directory that contents were copied into last, and the time that it gets in the end.
+    top: Option<(OwnedFd, Timestamps)>,
 }
 
-impl Copier<'_> {
+impl<'a> Copier<'a> {
+    fn new(from: BorrowedFd<'a>, to: BorrowedFd<'a>, options: &'a CopyOptions) -> Self {
+        let path = &options.destination[..];
+        let wants_directory =
+            path.is_empty() || path == b"." || path.ends_with(b"/") || path.ends_with(b"/.");
+        let path = cleaned(path);
+        Self { from, options, to: Destination::new(to), path, wants_directory, top: None }
+    }
+
+    fn run(mut self, selection: &Selection) -> Result<(), CopyError> {
+        if self.options.parents {
+            self.to.make_all(&self.path, &self.new_directory())?;
+        }
+        for source in &selection.sources {
+            self.source(source)?;
+        }
+        for (name, content) in &self.options.inline {
+            self.inline(name, content)?;
+        }
+        let failed = |errno| CopyError::io("set the time of", &self.path, errno);
+        self.to.finish(self.options.created_mtime_s).map_err(failed)?;
+        match &self.top {
+            Some((directory, times)) => rustix::fs::futimens(directory, times).map_err(failed),
+            None => Ok(()),
+        }
+    }
+
     /// Directories made on the way: `--chown`'s owner and an octal `--chmod`'s mode; symbolic ones do not apply.
     fn new_directory(&self) -> NewDirectory {
         NewDirectory {
@@ -135,141 +155,93 @@ impl Copier<'_> {
                 Some(Chmod::Octal(mode)) => *mode,
                 _ => 0o755,
             },
-            mtime_s: self.options.created_mtime_s,
         }
     }
 
-    fn attributes(&self) -> Attributes<'_> {
+    fn attributes(&self) -> Attributes<'a> {
         Attributes {
             owner: self.options.chown.or(self.options.force_owner),
             chmod: self.options.chmod.as_ref(),
         }
     }
 
-    fn make_directory(&self, path: &[u8]) -> Result<(OwnedFd, bool), CopyError> {
-        destination::make_all(self.to, path, &self.new_directory())
-    }
-
-    /// Whether the destination is written as a directory.
-    fn wants_directory(&self) -> bool {
-        let path = &self.options.destination[..];
-        path.is_empty() || path == b"." || path.ends_with(b"/") || path.ends_with(b"/.")
-    }
-
     fn source(&mut self, source: &Selected) -> Result<(), CopyError> {
-        if self.options.unpack && matches!(source.root.kind, Kind::File { .. }) && self.unpack(source)? {
+        let is_file = matches!(source.root.kind, Kind::File { .. });
+        if self.options.unpack && is_file && self.unpack(source)? {
             return Ok(());
         }
-        if self.options.parents {
-            return self.with_parents(source);
-        }
-        let destination = &self.options.destination;
         if source.root.kind == Kind::Directory {
-            if self.is_file(destination) {
-                return Err(CopyError::NonDirectory(lossy(destination)));
+            let there = self.to.kind(&self.path);
+            if !self.wants_directory && there.is_some_and(|kind| kind != FileType::Directory) {
+                return Err(CopyError::NonDirectory(lossy(&self.path)));
             }
-            let (directory, _) = self.make_directory(destination)?;
+            let directory = self.to.make_all(&self.path, &self.new_directory())?;
             return self.contents(source, directory);
         }
-        let inside = self.wants_directory() || destination::is_directory(self.to, destination);
-        let target = if inside {
-            inside::join(destination, &[b"/", &source.name[..]].concat())
-        } else {
-            cleaned(destination)
-        };
-        if inside {
-            self.make_directory(destination)?;
-        }
-        let (parent, name) = destination::place(self.to, &target, &self.new_directory())?;
-        file::copy_file(
-            self.from,
-            &source.real,
-            parent.as_fd(),
-            &name,
-            &source.root,
-            self.attributes(),
-            &target,
-        )
+        let (parent, name, shown) = self.place(&source.name)?;
+        let attributes = self.attributes();
+        file::copy_file(self.from, &source.real, parent.as_fd(), &name, &source.root, attributes, &shown)
     }
 
-    fn is_file(&self, path: &[u8]) -> bool {
-        let relative: Vec<u8> = path.iter().copied().skip_while(|b| *b == b'/').collect();
-        inside::open(self.to, &relative, OFlags::PATH, IN_ROOT).is_ok()
-            && !destination::is_directory(self.to, path)
+    /// Where a file goes: into the destination, if that is a directory, under its own name (a link of that name is
+    /// replaced); else to the destination itself (a link there is followed).
+    fn place(&mut self, name: &[u8]) -> Result<(OwnedFd, Vec<u8>, Vec<u8>), CopyError> {
+        let new = self.new_directory();
+        if self.wants_directory || self.to.kind(&self.path) == Some(FileType::Directory) {
+            let directory = self.to.make_all(&self.path, &new)?;
+            return Ok((directory, name.to_vec(), self.shown(name)));
+        }
+        let (directory, name) = self.to.place(&self.path, &new)?;
+        Ok((directory, name, self.path.clone()))
+    }
+
+    /// The path of `below`, a path in the destination, for messages.
+    fn shown(&self, below: &[u8]) -> Vec<u8> {
+        let parent = if self.path == b"/" { &b""[..] } else { &self.path };
+        [parent, b"/", below].concat()
     }
 
     /// What is in a source directory, into `directory`, whose own owner and mode stay; its time becomes the source's.
     fn contents(&mut self, source: &Selected, directory: OwnedFd) -> Result<(), CopyError> {
-        let shown = &self.options.destination;
-        self.times.push((directory.try_clone().map_err(|e| clone_failed(&e, shown))?, times(&source.root)));
-        let mut open: Option<(Vec<u8>, OwnedFd)> = None;
+        let mut open: Option<(&[u8], OwnedFd)> = None;
+        let attributes = self.attributes();
         for entry in &source.entries {
             let (above, name) = inside::split(&entry.path);
-            if open.as_ref().is_none_or(|(path, _)| path != above) {
+            let shown = self.shown(&entry.path);
+            if open.as_ref().is_none_or(|(path, _)| *path != above) {
                 let opened = inside::open_dir(directory.as_fd(), above, inside::NO_LINKS);
-                let opened = opened.map_err(|errno| CopyError::io("open", &entry.path, errno))?;
-                open = Some((above.to_vec(), opened));
+                open = Some((above, opened.map_err(|errno| CopyError::io("open", &shown, errno))?));
             }
             let (_, parent) = open.as_ref().expect("it was just opened");
-            let from = inside::join(&source.real, &entry.path);
+            let parent = parent.as_fd();
             match &entry.kind {
-                Kind::Directory => {
-                    let made = file::copy_directory(parent.as_fd(), name, entry, self.attributes())?;
-                    self.times.push((made, times(entry)));
-                }
+                Kind::Directory => file::copy_directory(parent, name, entry, attributes, &shown)?,
                 Kind::Hardlink { target } => {
-                    file::hard_link(directory.as_fd(), target, parent.as_fd(), name, &entry.path)?;
+                    file::hard_link(directory.as_fd(), target, parent, name, &shown)?;
                 }
-                _ => file::copy_file(
-                    self.from,
-                    &from,
-                    parent.as_fd(),
-                    name,
-                    entry,
-                    self.attributes(),
-                    &entry.path,
-                )?,
+                _ => {
+                    let from = inside::join(&source.real, &entry.path);
+                    file::copy_file(self.from, &from, parent, name, entry, attributes, &shown)?;
+                }
             }
+        }
+        // Only now: making entries changes the time of what holds them. By path, for there may be more directories
+        // than a process may have files open.
+        let directories = source.entries.iter().filter(|e| e.kind == Kind::Directory);
+        for entry in directories {
+            inside::open_dir(directory.as_fd(), &entry.path, inside::NO_LINKS)
+                .and_then(|made| rustix::fs::futimens(&made, &times(entry)))
+                .map_err(|errno| CopyError::io("set the time of", &self.shown(&entry.path), errno))?;
+        }
+        // With --parents the source is whatever stands left of the pivot, often the whole context: not what is copied.
+        if !self.options.parents {
+            self.top = Some((directory, times(&source.root)));
         }
         Ok(())
     }
 
-    /// `--parents`: the directories above the source come along, with their metadata.
-    fn with_parents(&mut self, source: &Selected) -> Result<(), CopyError> {
-        let kept: Vec<&[u8]> = source.kept_path.split(|b| *b == b'/').filter(|c| !c.is_empty()).collect();
-        let real: Vec<&[u8]> = source.real.split(|b| *b == b'/').filter(|c| !c.is_empty()).collect();
-        let (mut here, _) = self.make_directory(&self.options.destination)?;
-        let directories =
-            if source.root.kind == Kind::Directory { kept.len() } else { kept.len().saturating_sub(1) };
-        for (index, name) in kept[..directories].iter().enumerate() {
-            // Where links were followed the two paths differ in length; what they share counts from the end.
-            let above = (real.len() + index + 1).saturating_sub(kept.len()).min(real.len());
-            let path = real[..above].join(&b'/');
-            let (parent, last) = inside::split(&path);
-            let entry = inside::open_dir(self.from, parent, IN_ROOT)
-                .map_err(|errno| CopyError::io("open", &path, errno))
-                .and_then(|d| Ok(crate::walk::read_entry(d.as_fd(), last, path.clone())?.0))?;
-            here = file::copy_directory(here.as_fd(), name, &entry, self.attributes())?;
-            let noted = here.try_clone().map_err(|e| clone_failed(&e, &path))?;
-            self.times.push((noted, times(&entry)));
-        }
-        if source.root.kind == Kind::Directory {
-            return self.contents(source, here);
-        }
-        let name = kept.last().copied().unwrap_or(&source.name);
-        file::copy_file(
-            self.from,
-            &source.real,
-            here.as_fd(),
-            name,
-            &source.root,
-            self.attributes(),
-            &source.kept_path,
-        )
-    }
-
     /// Unpacks `source` if it is an archive with at least one member.
-    fn unpack(&self, source: &Selected) -> Result<bool, CopyError> {
+    fn unpack(&mut self, source: &Selected) -> Result<bool, CopyError> {
         let open = || {
             inside::open(self.from, &source.real, OFlags::RDONLY, IN_ROOT)
                 .map(std::fs::File::from)
@@ -284,29 +256,22 @@ impl Copier<'_> {
         if peek.is_err() || detect(&plain) != Some(crate::Archive::Tar) {
             return Ok(false);
         }
-        let (directory, _) = destination::make_all(
-            self.to,
-            &self.options.destination,
-            &NewDirectory { mode: 0o755, ..self.new_directory() },
-        )?;
+        let new = NewDirectory { mode: 0o755, ..self.new_directory() };
+        let directory = self.to.make_all(&self.path, &new)?;
         let mut tar = decompress_archive(kind, BufReader::new(open()?)).map_err(Error::Read)?;
         unpack_archive(&mut tar, directory.as_fd(), self.options.chown, &Limits::default())?;
         Ok(true)
     }
 
-    fn inline(&self, name: &[u8], content: &[u8]) -> Result<(), CopyError> {
-        let destination = &self.options.destination;
-        let inside = self.wants_directory() || destination::is_directory(self.to, destination);
-        let target = if inside { [&destination[..], b"/", name].concat() } else { cleaned(destination) };
-        let (parent, name) = destination::place(self.to, &target, &self.new_directory())?;
+    fn inline(&mut self, name: &[u8], content: &[u8]) -> Result<(), CopyError> {
+        // A name is a name, not a path.
+        let (_, name) = inside::split(name);
+        let (parent, name, shown) = self.place(name)?;
         let owner = self.options.chown.unwrap_or((0, 0));
         let attributes = Attributes { owner: Some(owner), chmod: self.options.chmod.as_ref() };
-        file::write_inline(parent.as_fd(), &name, content, attributes, self.options.created_mtime_s, &target)
+        let mtime_s = self.options.created_mtime_s;
+        file::write_inline(parent.as_fd(), &name, content, attributes, mtime_s, &shown)
     }
-}
-
-fn clone_failed(error: &std::io::Error, path: &[u8]) -> CopyError {
-    CopyError::io("open", path, Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 /// `/i/j/..` is `/i`, as Go's `filepath.Clean` has it, before links are looked at.

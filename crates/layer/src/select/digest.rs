@@ -1,8 +1,10 @@
 //! The digest of a selection: what COPY's result depends on, and nothing else.
 //!
 //! In it: type, mode, owner, size, link target, device numbers, extended attributes, data, names below a copied
-//! directory, and the name of a single file (it may become the name of the copy). Not in it: times. What `--chmod` and
-//! `--chown` overwrite is left out, so that another umask does not cause a miss. Every field is framed by its length.
+//! directory, and the name that a wildcard matched (it may become the name of the copy; a name that stands in the
+//! Dockerfile is part of the step's key anyway). Not in it: times, and the metadata of a copied directory itself, which
+//! no copy keeps. What `--chmod` and `--chown` overwrite is left out too, so that another umask does not cause a miss.
+//! Every field is framed by its length.
 
 use std::fs::File;
 use std::io::Read;
@@ -18,9 +20,10 @@ use super::source::{Selected, Selection};
 use crate::inside::{self, IN_ROOT};
 use crate::{Entry, Error, Kind};
 
-/// A file whose time is younger than this may change again without a new time: the kernel's clock for files moves in
-/// ticks of up to 10 ms. Such a file is hashed each time (Git calls it "racy").
-const RACY_NS: i64 = 50_000_000;
+/// A file that was changed less than this before it is looked at may change again and keep its times: they come from
+/// a clock that moves in ticks (10 ms on most file systems, 1 s on some). Its digest is neither remembered nor
+/// believed; it is hashed again. Git calls such a file "racily clean" (`racy-git.txt`).
+const RACY_NS: i64 = 1_000_000_000;
 /// Bytes that are hashed at once.
 const READ_BYTES: usize = 128 << 10;
 /// Fewer files than this are hashed by one thread.
@@ -72,9 +75,12 @@ pub fn content_digest(
     let mut hasher = Hasher::sha256();
     field(&mut hasher, b"selection v1");
     for source in &selection.sources {
-        field(&mut hasher, if source.root.kind == Kind::Directory { b"" } else { &source.name });
-        field(&mut hasher, &source.kept_path);
-        for entry in std::iter::once(&source.root).chain(&source.entries) {
+        field(&mut hasher, if source.wildcard { &source.name } else { b"" });
+        let is_directory = source.root.kind == Kind::Directory;
+        hasher.update(&[u8::from(is_directory)]);
+        hasher.update(&(source.entries.len() as u64).to_le_bytes());
+        let root = (!is_directory).then_some(&source.root);
+        for entry in root.into_iter().chain(&source.entries) {
             field(&mut hasher, &entry.path);
             header(&mut hasher, entry, mask);
             if matches!(entry.kind, Kind::File { .. }) {
@@ -174,9 +180,11 @@ fn hash_files(
 
 fn hash_file(root: BorrowedFd<'_>, path: &[u8], files: &dyn FileDigests) -> Result<Digest, Error> {
     let failed = |action| Error::io(action, path);
+    // Read before the stat: what is written later than this gets a later time than a settled file has.
+    let now = now_ns();
     let stat = inside::lstat(root, path, IN_ROOT).map_err(failed("look at"))?;
     let known = file_stat(&stat);
-    if let Some(digest) = files.get(&known) {
+    if let Some(digest) = Some(&known).filter(|k| settled(k, now)).and_then(|k| files.get(k)) {
         return Ok(digest);
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -199,12 +207,19 @@ fn hash_file(root: BorrowedFd<'_>, path: &[u8], files: &dyn FileDigests) -> Resu
     let digest = hasher.finish();
     let after = rustix::fs::fstat(&file).map_err(failed("look at"))?;
     let (before, after) = (file_stat(&before), file_stat(&after));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
-    let settled = after.mtime_ns.max(after.ctime_ns) + RACY_NS < now;
-    if before == after && settled {
+    if before == after && settled(&after, now) {
         files.put(&after, &digest);
     }
     Ok(digest)
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
+}
+
+/// Whether a change from `now` on cannot leave the file with the times that it has.
+fn settled(stat: &FileStat, now: i64) -> bool {
+    stat.mtime_ns.max(stat.ctime_ns).saturating_add(RACY_NS) < now
 }
 
 fn file_stat(stat: &rustix::fs::Stat) -> FileStat {

@@ -1,8 +1,97 @@
-//! Wildcards of COPY sources: Go's `filepath.Match`, component by component.
+//! Wildcards of COPY sources: Go's `filepath.Match`, component by component; and `**` for `--parents`.
 
-/// Whether a component has wildcard characters.
+/// Whether a component has wildcard characters. An escaped one is none. Source: fsutil `copy/copy.go`.
 pub(super) fn has_wildcard(component: &[u8]) -> bool {
-    component.iter().any(|b| matches!(b, b'*' | b'?' | b'[' | b'\\'))
+    let mut escaped = false;
+    component.iter().any(|byte| {
+        let wild = !escaped && matches!(byte, b'*' | b'?' | b'[');
+        escaped = !escaped && *byte == b'\\';
+        wild
+    })
+}
+
+/// The name that a pattern without wildcards means.
+pub(super) fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut bytes = path.iter();
+    while let Some(byte) = bytes.next() {
+        out.extend(if *byte == b'\\' { bytes.next().or(Some(byte)) } else { Some(byte) });
+    }
+    out
+}
+
+/// A pattern of `--parents`: components, `**` for any number of them. What it matches brings everything below it.
+#[derive(Clone, Debug)]
+pub(super) struct Include {
+    components: Vec<Vec<u8>>,
+}
+
+/// How far a path goes along an [`Include`]: the set of components that may come next.
+#[derive(Clone, Debug)]
+pub(super) struct Reached(Vec<bool>);
+
+impl Reached {
+    /// Whether the path matches, so that all that is below counts.
+    pub(super) fn whole(&self) -> bool {
+        self.0.last() == Some(&true)
+    }
+
+    /// Whether nothing below the path can match.
+    pub(super) fn hopeless(&self) -> bool {
+        !self.0.contains(&true)
+    }
+}
+
+impl Include {
+    /// Reads a clean path of patterns; an empty one means everything.
+    pub(super) fn parse(path: &[u8]) -> Result<Self, BadPattern> {
+        let mut components = Vec::new();
+        for component in path.split(|b| *b == b'/').filter(|c| !c.is_empty()) {
+            check(component)?;
+            if component.starts_with(b"**") && component.len() > 2 {
+                // `**x` matches every path that ends in x (moby patternmatcher).
+                components.push(b"**".to_vec());
+                components.push(component[1..].to_vec());
+            } else {
+                components.push(component.to_vec());
+            }
+        }
+        if components.is_empty() {
+            components.push(b"**".to_vec());
+        }
+        Ok(Self { components })
+    }
+
+    /// Before the first component.
+    pub(super) fn start(&self) -> Reached {
+        let mut reached = Reached(vec![false; self.components.len() + 1]);
+        self.reach(&mut reached, 0);
+        reached
+    }
+
+    /// One component further.
+    pub(super) fn step(&self, from: &Reached, name: &[u8]) -> Reached {
+        let mut reached = Reached(vec![false; self.components.len() + 1]);
+        for (at, component) in self.components.iter().enumerate().filter(|(at, _)| from.0[*at]) {
+            if component == b"**" {
+                self.reach(&mut reached, at);
+                // A last `**` wants at least one component: `a/**` is not `a`.
+                if at + 1 == self.components.len() {
+                    reached.0[at + 1] = true;
+                }
+            } else if matches_from(component, name) {
+                self.reach(&mut reached, at + 1);
+            }
+        }
+        reached
+    }
+
+    fn reach(&self, reached: &mut Reached, at: usize) {
+        reached.0[at] = true;
+        if at + 1 < self.components.len() && self.components[at] == b"**" {
+            self.reach(reached, at + 1);
+        }
+    }
 }
 
 /// A malformed pattern, as `filepath.Match` reports it.
@@ -59,7 +148,8 @@ fn one(pattern: &[u8], name: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-fn check(pattern: &[u8]) -> Result<(), BadPattern> {
+/// Refuses a malformed pattern, whatever it is matched with.
+pub(super) fn check(pattern: &[u8]) -> Result<(), BadPattern> {
     let mut at = 0;
     while at < pattern.len() {
         at += match pattern[at] {
@@ -148,8 +238,34 @@ mod tests {
         ] {
             assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), Ok(want), "{pattern} {name}");
         }
+        assert!(has_wildcard(b"a[[]1") && has_wildcard(b"\\\\*") && !has_wildcard(b"a\\*b"));
+        assert_eq!(unescape(b"a\\[1\\\\"), b"a[1\\");
         for pattern in ["[", "[]a]", "[a", "[-]", "a\\", "[a-]", "[^"] {
             assert_eq!(matches(pattern.as_bytes(), b"a"), Err(BadPattern), "{pattern}");
         }
+    }
+
+    #[test]
+    fn includes() {
+        for (pattern, path, want) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a", false),
+            ("a/**", "a", false),
+            ("a/**", "a/b/c", true),
+            ("**/c", "c", true),
+            ("**/c", "a/b/c", true),
+            ("a/**/c", "a/c", true),
+            ("**.txt", "a/b.txt", true),
+            ("*.txt", "a/b.txt", false),
+            ("**", "a", true),
+            ("", "a", true),
+        ] {
+            let include = Include::parse(pattern.as_bytes()).unwrap();
+            let reached =
+                path.split('/').fold(include.start(), |at, name| include.step(&at, name.as_bytes()));
+            assert_eq!(reached.whole(), want, "{pattern} {path}");
+        }
+        let include = Include::parse(b"a/b").unwrap();
+        assert!(include.step(&include.start(), b"x").hopeless());
     }
 }

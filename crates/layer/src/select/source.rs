@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::pattern;
+use super::pattern::{self, Include, Reached};
 use crate::inside::{self, IN_ROOT};
 use crate::walk::{Descend, read_entry, with_hard_link};
 use crate::{Entry, Error, Kind};
@@ -45,9 +45,7 @@ pub struct Selected {
     pub real: Vec<u8>,
     /// The last component as written or matched: the name that a file gets in a directory.
     pub name: Vec<u8>,
-    /// With `--parents`: the path below the destination.
-    pub kept_path: Vec<u8>,
-    /// The source itself: a file, a directory, or anything else.
+    /// The source itself: a file, a directory, or anything else. With `--parents`, the directory at the pivot.
     pub root: Entry,
     /// For a directory: what is in it, paths relative to it, parents before children.
     pub entries: Vec<Entry>,
@@ -106,119 +104,129 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn find(&self, text: &[u8], found: &mut Vec<Selected>) -> Result<(), SelectError> {
-        let (pivot, path) = self.pivot(text);
-        let components = components(&path);
-        let first_wildcard = components.iter().position(|c| pattern::has_wildcard(c));
-        let Some(first) = first_wildcard else {
-            let selected = self.one(&path, pivot, false)?;
-            return match selected {
-                Some(selected) => {
-                    found.push(selected);
-                    Ok(())
-                }
-                None => Err(self.not_found(&path)),
-            };
-        };
-        let base = components[..first].join(&b'/');
-        for matched in self.expand(&base, &components[first..])? {
+        if self.selector.parents {
+            return self.find_with_parents(text, found);
+        }
+        let path = clean(text);
+        if !components(&path).iter().any(|c| pattern::has_wildcard(c)) {
+            let selected = self.literal(&path)?.ok_or_else(|| self.not_found(&path))?;
+            found.push(self.contents(selected, None)?);
+            return Ok(());
+        }
+        for matched in self.expand(&path)? {
             // What was matched and is gone, dangling or ignored is simply not there.
-            if let Some(selected) = self.one(&matched, pivot, true)? {
-                found.push(selected);
+            if let Some(selected) = self.one(&matched, true)? {
+                found.push(self.contents(selected, None)?);
             }
         }
         Ok(())
     }
 
-    /// With `--parents`, `a/./b` keeps `b` only: number of components before the first `/./`.
-    fn pivot(&self, text: &[u8]) -> (usize, Vec<u8>) {
-        let clean = clean(text);
-        if !self.selector.parents {
-            return (0, clean);
-        }
-        let at = text.windows(3).position(|w| w == b"/./");
-        (at.map_or(0, |at| components(&self::clean(&text[..at])).len()), clean)
-    }
-
-    /// Paths below `base` that match the components of `patterns`, sorted.
-    fn expand(&self, base: &[u8], patterns: &[&[u8]]) -> Result<Vec<Vec<u8>>, SelectError> {
-        let bad = |component: &[u8]| SelectError::BadPattern {
-            source_index: self.index,
-            pattern: String::from_utf8_lossy(component).into_owned(),
-        };
-        let mut level = vec![base.to_vec()];
-        for (position, component) in patterns.iter().enumerate() {
-            let last = position + 1 == patterns.len();
-            let mut next = Vec::new();
-            for directory in level {
-                if self.selector.parents && *component == b"**" {
-                    self.descend_all(&directory, last, &mut next)?;
+    /// `--parents`: what stands left of the first `/./` is a source like any other, a directory; what stands right of
+    /// it (everything, if there is none) says what is taken out of it, and is matched as ignore files match.
+    fn find_with_parents(&self, text: &[u8], found: &mut Vec<Selected>) -> Result<(), SelectError> {
+        let pivot = text.windows(3).position(|w| w == b"/./");
+        let (left, right) = pivot.map_or((&b""[..], text), |at| (&text[..at], &text[at + 2..]));
+        let (left, right) = (clean(left), clean(right));
+        let include = Include::parse(&right).map_err(|_| self.bad_pattern(&right))?;
+        let wild = |path: &[u8]| components(path).iter().any(|c| pattern::has_wildcard(c));
+        let bases = if wild(&left) { self.expand(&left)? } else { vec![left.clone()] };
+        for base in bases {
+            let selected = if wild(&left) { self.one(&base, true)? } else { self.literal(&base)? };
+            let whole = || inside::join(&base, &right);
+            let Some(selected) = selected.filter(|s| s.root.kind == Kind::Directory) else {
+                if wild(&left) {
                     continue;
                 }
-                let Ok(opened) = inside::open_dir(self.root, &directory, IN_ROOT) else { continue };
+                return Err(self.not_found(&whole()));
+            };
+            let selected = self.contents(selected, Some(&include))?;
+            if selected.entries.is_empty() && !right.is_empty() && !wild(&left) && !wild(&right) {
+                return Err(self.not_found(&whole()));
+            }
+            found.push(selected);
+        }
+        Ok(())
+    }
+
+    fn bad_pattern(&self, pattern: &[u8]) -> SelectError {
+        let pattern = String::from_utf8_lossy(pattern).into_owned();
+        SelectError::BadPattern { source_index: self.index, pattern }
+    }
+
+    /// A path without wildcards; a backslash in it may be an escape or part of a name.
+    fn literal(&self, path: &[u8]) -> Result<Option<Selected>, SelectError> {
+        match self.one(path, false)? {
+            None if path.contains(&b'\\') => self.one(&pattern::unescape(path), false),
+            found => Ok(found),
+        }
+    }
+
+    /// Paths that match, in the order of a walk. What stands before the first wildcard is a path whose links are
+    /// followed; directories that a wildcard matched are entered only if they are no links, as Go's `Walk` does.
+    fn expand(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, SelectError> {
+        let components = components(path);
+        let first = components.iter().position(|c| pattern::has_wildcard(c)).unwrap_or(components.len());
+        for component in &components[first..] {
+            pattern::check(component).map_err(|_| self.bad_pattern(path))?;
+        }
+        let base = pattern::unescape(&components[..first].join(&b'/'));
+        let Ok(root) = inside::open_dir(self.root, &base, IN_ROOT) else { return Ok(Vec::new()) };
+        let mut level = vec![Vec::new()];
+        for component in &components[first..] {
+            let mut next = Vec::new();
+            for directory in level {
+                let Ok(opened) = inside::open_dir(root.as_fd(), &directory, inside::NO_LINKS) else {
+                    continue;
+                };
                 for name in inside::names(opened.as_fd()).map_err(Error::io("read", &directory))? {
-                    if pattern::matches(component, name.as_bytes()).map_err(|_| bad(component))? {
+                    if pattern::matches(component, name.as_bytes()) == Ok(true) {
                         next.push(inside::join(&directory, name.as_bytes()));
                     }
                 }
             }
-            next.sort();
-            next.dedup();
             level = next;
         }
-        Ok(level)
+        Ok(level.into_iter().map(|below| inside::join(&base, &below)).collect())
     }
 
-    /// `**`: the directory itself and all below; as the last component, all entries below.
-    fn descend_all(&self, directory: &[u8], last: bool, out: &mut Vec<Vec<u8>>) -> Result<(), SelectError> {
-        let Ok(opened) = inside::open_dir(self.root, directory, IN_ROOT) else { return Ok(()) };
-        if !last {
-            out.push(directory.to_vec());
-        }
-        for name in inside::names(opened.as_fd()).map_err(Error::io("read", directory))? {
-            let path = inside::join(directory, name.as_bytes());
-            let stat = rustix::fs::statat(&opened, &name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-            let is_directory = stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::Directory);
-            if last {
-                out.push(path.clone());
-            }
-            if is_directory && !last {
-                self.descend_all(&path, last, out)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The source at `path`, links followed; `None` if it is not there or ignored.
-    fn one(&self, path: &[u8], pivot: usize, wildcard: bool) -> Result<Option<Selected>, SelectError> {
-        let handle = match inside::open(self.root, path, OFlags::PATH, IN_ROOT) {
-            Ok(handle) => handle,
+    /// The source at `path`, links followed; `None` if it, or a link that leads to it, is not there or ignored.
+    fn one(&self, path: &[u8], wildcard: bool) -> Result<Option<Selected>, SelectError> {
+        match inside::open(self.root, path, OFlags::PATH, IN_ROOT) {
+            Ok(_) => {}
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(errno) => return Err(Error::io("open", path)(errno).into()),
-        };
-        let real = self.real_path(path)?;
-        let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
+        }
+        let Some(real) = self.real_path(path)? else { return Ok(None) };
         let (parent, last) = inside::split(&real);
         let mut root = if real.is_empty() {
             self.root_entry()?
         } else {
             let parent = inside::open_dir(self.root, parent, IN_ROOT).map_err(Error::io("open", &real))?;
-            read_entry(parent.as_fd(), last, Vec::new())?.0
+            read_entry(parent.as_fd(), last, real.clone())?.0
         };
-        drop(handle);
-        root.path.clear();
-        let mut entries = Vec::new();
-        if root.kind == Kind::Directory {
-            self.list(&real, &mut entries)?;
-            if ignored && entries.is_empty() {
-                return Ok(None);
-            }
-        } else if ignored {
+        let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
+        if ignored && (root.kind != Kind::Directory || !self.has_included(&real)?) {
             return Ok(None);
         }
-        let written = components(path);
-        let name = written.last().map(|c| c.to_vec()).unwrap_or_default();
-        let kept_path = written.get(pivot..).unwrap_or_default().join(&b'/');
-        Ok(Some(Selected { real, name, kept_path, root, entries, wildcard }))
+        if root.kind == Kind::Whiteout {
+            return Err(Error::invalid(&real, WHITEOUT).into());
+        }
+        root.path.clear();
+        let name = components(path).last().map(|c| c.to_vec()).unwrap_or_default();
+        Ok(Some(Selected { real, name, root, entries: Vec::new(), wildcard }))
+    }
+
+    /// Whether anything below an ignored directory is brought back.
+    fn has_included(&self, real: &[u8]) -> Result<bool, SelectError> {
+        if !self.selector.ignore.may_reinclude() {
+            return Ok(false);
+        }
+        let only_ignore = Selector { excludes: &Nothing, ..*self.selector };
+        let finder = Finder { root: self.root, selector: &only_ignore, index: self.index };
+        let mut entries = Vec::new();
+        finder.list(real, None, &mut entries)?;
+        Ok(!entries.is_empty())
     }
 
     fn root_entry(&self) -> Result<Entry, SelectError> {
@@ -236,8 +244,15 @@ impl Finder<'_> {
         })
     }
 
-    /// `path` with every link on the way and at its end followed inside the root.
-    fn real_path(&self, path: &[u8]) -> Result<Vec<u8>, SelectError> {
+    fn contents(&self, mut source: Selected, include: Option<&Include>) -> Result<Selected, SelectError> {
+        if source.root.kind == Kind::Directory {
+            self.list(&source.real, include, &mut source.entries)?;
+        }
+        Ok(source)
+    }
+
+    /// `path` with every link on the way and at its end followed inside the root; `None` if such a link is ignored.
+    fn real_path(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SelectError> {
         /// As many as the kernel follows.
         const LINKS_MAX: usize = 40;
         let mut done: Vec<u8> = Vec::new();
@@ -252,6 +267,7 @@ impl Finder<'_> {
             let directory = inside::open_dir(self.root, &done, IN_ROOT).map_err(Error::io("open", &next))?;
             match rustix::fs::readlinkat(&directory, &component[..], Vec::new()) {
                 Err(_) => done = next,
+                Ok(_) if self.selector.ignore.excluded(&next) => return Ok(None),
                 Ok(target) => {
                     links += 1;
                     if links > LINKS_MAX {
@@ -266,14 +282,21 @@ impl Finder<'_> {
                 }
             }
         }
-        Ok(done)
+        Ok(Some(done))
     }
 
-    /// What is in the directory `real`, without what is ignored or excluded.
-    fn list(&self, real: &[u8], entries: &mut Vec<Entry>) -> Result<(), SelectError> {
+    /// What is in the directory `real`, without what is ignored or excluded, and only what `include` means.
+    fn list(
+        &self,
+        real: &[u8],
+        include: Option<&Include>,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
-        let mut walk = Walk { finder: self, real, entries, pending: Vec::new(), linked: HashMap::new() };
-        walk.directory(&directory, b"")
+        let reached = include.map(Include::start);
+        let mut walk =
+            Walk { finder: self, real, include, entries, pending: Vec::new(), linked: HashMap::new() };
+        walk.directory(&directory, b"", reached.as_ref())
     }
 
     fn not_found(&self, path: &[u8]) -> SelectError {
@@ -289,29 +312,59 @@ impl Finder<'_> {
     }
 }
 
+/// Why the marker of overlayfs cannot be a source.
+const WHITEOUT: &str = "a character device 0:0 cannot be copied";
+
+/// Excludes nothing.
+struct Nothing;
+
+impl PathFilter for Nothing {
+    fn excluded(&self, _path: &[u8]) -> bool {
+        false
+    }
+
+    fn may_reinclude(&self) -> bool {
+        false
+    }
+}
+
 struct Walk<'a> {
     finder: &'a Finder<'a>,
     real: &'a [u8],
+    include: Option<&'a Include>,
     entries: &'a mut Vec<Entry>,
-    /// Excluded directories that come back if something below them is included.
+    /// Directories that come along only if something below them does.
     pending: Vec<Entry>,
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), SelectError> {
+    /// `reached`: how far the patterns of `--parents` are matched by `path`; `None` if everything counts.
+    fn directory(
+        &mut self,
+        directory: &OwnedFd,
+        path: &[u8],
+        reached: Option<&Reached>,
+    ) -> Result<(), SelectError> {
         for name in inside::names(directory.as_fd()).map_err(Error::io("read", path))? {
             let below = inside::join(path, name.as_bytes());
+            let next = match (self.include, reached) {
+                (Some(include), Some(reached)) => Some(include.step(reached, name.as_bytes())),
+                _ => None,
+            };
+            let whole = next.as_ref().is_none_or(Reached::whole);
             let (excluded, descend) = self.judge(&below);
-            if excluded && descend == Descend::No {
+            let hopeless = next.as_ref().is_some_and(Reached::hopeless);
+            if hopeless || (excluded && descend == Descend::No) {
                 continue;
             }
             let (entry, stat) = read_entry(directory.as_fd(), name.as_bytes(), below.clone())?;
             let is_directory = entry.kind == Kind::Directory;
-            if excluded {
+            let next = next.filter(|_| !whole);
+            if excluded || !whole {
                 if is_directory {
                     self.pending.push(entry);
-                    self.descend(directory, name.as_bytes(), &below)?;
+                    self.descend(directory, name.as_bytes(), &below, next.as_ref())?;
                     if self.pending.last().is_some_and(|p| p.path == below) {
                         self.pending.pop();
                     }
@@ -320,20 +373,26 @@ impl Walk<'_> {
             }
             self.entries.append(&mut self.pending);
             if entry.kind == Kind::Whiteout {
-                return Err(Error::invalid(&below, "a character device 0:0 cannot be copied").into());
+                return Err(Error::invalid(&below, WHITEOUT).into());
             }
             self.entries.push(with_hard_link(entry, &stat, &mut self.linked));
             if is_directory {
-                self.descend(directory, name.as_bytes(), &below)?;
+                self.descend(directory, name.as_bytes(), &below, None)?;
             }
         }
         Ok(())
     }
 
-    fn descend(&mut self, directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), SelectError> {
+    fn descend(
+        &mut self,
+        directory: &OwnedFd,
+        name: &[u8],
+        path: &[u8],
+        reached: Option<&Reached>,
+    ) -> Result<(), SelectError> {
         let below =
             inside::open_dir(directory.as_fd(), name, inside::NO_LINKS).map_err(Error::io("open", path))?;
-        self.directory(&below, path)
+        self.directory(&below, path, reached)
     }
 
     /// Whether `path` is left out, and whether it is worth looking below it all the same.
