@@ -119,6 +119,6 @@ mod tests {
         };
         let documents = assemble(&stage, &[], &[layer], 315_532_800);
         assert_eq!(documents.config_descriptor.digest, Digest::sha256(&documents.config));
-        insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#""#);
+        insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#"{"architecture":"amd64","config":{},"created":"1980-01-01T00:00:00Z","history":[{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"COPY a /a # buildkit"},{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"CMD [\"/a\"]","empty_layer":true}],"os":"linux","rootfs":{"diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"],"type":"layers"}}"#);
     }
 }

@@ -87,31 +87,16 @@ fn podman_runs() {
     let (out, _) = image();
     let path = |name: &str| out.path().join(name).display().to_string();
     let (root, runroot) = (path("podman"), path("podman-run"));
-    let podman = |args: &[&str]| {
-        let global = [
-            "--root",
-            &root,
-            "--runroot",
-            &runroot,
-            "--storage-driver",
-            "vfs",
-            "--cgroup-manager",
-            "cgroupfs",
-        ];
-        let all: Vec<&str> = global.iter().chain(args).copied().collect();
-        program("podman", &all)
+    let global =
+        format!("podman --root {root} --runroot {runroot} --storage-driver vfs --cgroup-manager cgroupfs");
+    // As for crun: podman's runtime refuses hosts with both kinds of cgroups.
+    let podman = |command: &str| {
+        let command = format!("mount -t cgroup2 none /sys/fs/cgroup && {global} {command}");
+        program("unshare", &["-m", "sh", "-c", &command])
     };
-    let loaded = podman(&["load", "-i", &path("docker.tar")]);
-    assert_eq!(loaded.code, 0, "{loaded:?}");
-    let ran = podman(&[
-        "run",
-        "--rm",
-        "--network=host",
-        "--cgroups=disabled",
-        "--ulimit=nofile=1024:1024",
-        "--ulimit=nproc=1024:1024",
-        "docker.io/library/app:1",
-    ]);
+    podman(&format!("load -i {}", path("docker.tar"))).ok();
+    let limits = "--ulimit=nofile=1024:1024 --ulimit=nproc=1024:1024";
+    let ran = podman(&format!("run --rm --network=host --cgroups=disabled {limits} docker.io/library/app:1"));
     assert_eq!(ran.ok(), "hello");
 }
 
