@@ -43,11 +43,6 @@ impl Ignore {
     pub(crate) fn from_patterns(patterns: Patterns) -> Self {
         Self { patterns, file: None }
     }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.patterns.is_empty()
-    }
 }
 
 impl PathFilter for Ignore {
