@@ -1,0 +1,82 @@
+//! The little HTTP that the commands need: a GET to this machine, the answer in memory.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Longest answer that is read, bytes: manifests and greetings.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a single connection may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body of `http://127.0.0.1:PORT/PATH`; any status but 200 is an error.
+pub fn get(port: u16, path: &str, accept: &str) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // Version 1.0: the body ends where the connection does, never in chunks.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: {accept}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("the answer is not HTTP")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.lines().next().unwrap_or_default();
+    if status.split(' ').nth(1) != Some("200") {
+        bail!("GET http://127.0.0.1:{port}{path}: {status}");
+    }
+    Ok(answer.split_off(end + 4))
+}
+
+/// Asks again and again until there is an answer, for something that is just starting. `alive` may give up early.
+pub fn get_when_up(
+    port: u16,
+    path: &str,
+    limit: Duration,
+    mut alive: impl FnMut() -> Result<()>,
+) -> Result<Vec<u8>> {
+    let start = Instant::now();
+    loop {
+        match get(port, path, "*/*") {
+            Ok(body) => return Ok(body),
+            Err(error) if start.elapsed() > limit => {
+                return Err(error.context(format!("no answer within {} s", limit.as_secs())));
+            }
+            Err(_) => {}
+        }
+        alive()?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn answer_once(answer: &'static str) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let _ = client.read(&mut request).unwrap();
+            client.write_all(answer.as_bytes()).unwrap();
+        });
+        port
+    }
+
+    #[test]
+    fn the_body_of_an_answer_is_returned() {
+        let port = answer_once("HTTP/1.1 200 OK\r\nX: y\r\n\r\nHello world!\n");
+        assert_eq!(get(port, "/", "*/*").unwrap(), b"Hello world!\n");
+    }
+
+    #[test]
+    fn another_status_is_an_error_that_names_it() {
+        let port = answer_once("HTTP/1.1 404 Not Found\r\n\r\n");
+        assert!(get(port, "/x", "*/*").unwrap_err().to_string().contains("404 Not Found"));
+    }
+}

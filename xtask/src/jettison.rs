@@ -1,0 +1,60 @@
+//! The program that all this is about: building it, and calling it with a store of one's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+use crate::repository;
+
+/// jettison with a store.
+pub struct Jettison {
+    program: PathBuf,
+    store: PathBuf,
+}
+
+impl Jettison {
+    /// The release build, brought up to date. `JETTISON_BIN` names another program to be used as it is.
+    pub fn release(store: &Path) -> Result<Self> {
+        if let Some(program) = std::env::var_os("JETTISON_BIN") {
+            return Ok(Self { program: program.into(), store: store.to_owned() });
+        }
+        process::run(repository::cargo().args(["build", "--release", "--package", "jettison"]))?;
+        Ok(Self { program: repository::target().join("release/jettison"), store: store.to_owned() })
+    }
+
+    /// The same program with another store.
+    pub fn with_store(&self, store: &Path) -> Self {
+        Self { program: self.program.clone(), store: store.to_owned() }
+    }
+
+    /// Where its store is.
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// A call with these words.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("JETTISON_ROOT", &self.store);
+        command
+    }
+
+    /// Runs a call to its end; its output is seen only if it fails.
+    pub fn quietly<S: AsRef<std::ffi::OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<String> {
+        process::text(&mut self.command(words))
+    }
+
+    /// Builds `file` in `context` and names the result.
+    pub fn build(&self, file: &Path, context: &Path, tag: &str) -> Result<()> {
+        let mut command = self.command(["build", "--quiet", "--tag", tag, "--file"]);
+        command.arg(file).arg(context);
+        process::output(&mut command).map(drop).with_context(|| format!("building {}", file.display()))
+    }
+
+    /// What `jettison version` says, its first line.
+    pub fn version(&self) -> Result<String> {
+        Ok(self.quietly(["version"])?.lines().next().unwrap_or_default().to_owned())
+    }
+}
