@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use jettison_oci::{Algorithm, Digest, Hasher};
+use jettison_oci::{Algorithm, Digest, DigestReader, Hasher};
 
 use crate::{Error, Result, Store};
 
@@ -95,12 +95,25 @@ impl BlobWriter {
     /// Gives the blob its name. Fails if `expected` is another digest.
     pub fn commit(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
         self.out.flush().map_err(Error::io("write", &self.path))?;
-        let found = self.hasher.clone().finish();
+        let found = match expected.map(Digest::algorithm) {
+            Some(algorithm) if algorithm != Algorithm::Sha256 => self.hash_again(algorithm)?,
+            _ => self.hasher.clone().finish(),
+        };
         if let Some(expected) = expected.filter(|e| **e != found) {
             return Err(Error::DigestMismatch { expected: expected.clone(), found });
         }
         publish(self.out.get_ref(), &self.path, &self.blobs, &found)?;
         Ok((found, self.written))
+    }
+}
+
+impl BlobWriter {
+    /// The digest by another algorithm than the one that is computed on the way.
+    fn hash_again(&self, algorithm: Algorithm) -> Result<Digest> {
+        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        let mut reader = DigestReader::new(file, algorithm);
+        io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &self.path))?;
+        Ok(reader.finish().1)
     }
 }
 

@@ -17,6 +17,7 @@ mod results;
 mod scratch;
 mod snapshot;
 mod store;
+mod tree;
 mod usage;
 
 pub use blob::BlobWriter;

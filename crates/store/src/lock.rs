@@ -3,16 +3,20 @@
 //! Order, so that nobody waits in a circle: use lock → step locks → the database.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use jettison_oci::Digest;
 use rustix::fs::FlockOperation;
 
 use crate::{Error, Result, Store};
 
-/// A held lock; closing the file frees it.
+/// A held lock; dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    /// Whether its last holder removes the file.
+    passing: bool,
 }
 
 /// Held while one step is carried out.
@@ -27,7 +31,28 @@ pub struct UseGuard {
     _lock: Lock,
 }
 
-pub(crate) fn open(path: &Path) -> Result<File> {
+impl Lock {
+    /// Has the last holder remove the file, so that locks of steps, downloads and processes do not pile up. It is
+    /// safe because whoever gets a lock looks whether its file still has its name ([`is_at`]), else begins again.
+    pub(crate) fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let alone = || rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if self.passing && alone() && is_at(&self.file, &self.path) {
+            // A file that stays behind is only a file.
+            let _ = std::fs::remove_file(&self.path);
+        }
+        // Said explicitly: a child that is just being started may still hold a copy of the descriptor.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
     File::options()
         .create(true)
         .truncate(false)
@@ -37,11 +62,23 @@ pub(crate) fn open(path: &Path) -> Result<File> {
         .map_err(Error::io("open the lock", path))
 }
 
-fn acquire(file: File, operation: FlockOperation, path: &Path) -> Result<Lock> {
+/// Whether the open file is the one that `path` names.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(named)) = (rustix::fs::fstat(file), rustix::fs::lstat(path)) else { return false };
+    (open.st_dev, open.st_ino) == (named.st_dev, named.st_ino)
+}
+
+/// Takes the lock at `path`; `None` if that would mean to wait and `operation` does not.
+fn acquire(path: &Path, operation: FlockOperation) -> Result<Option<Lock>> {
     loop {
+        let file = open(path)?;
         match rustix::fs::flock(&file, operation) {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::INTR) => {}
+            Ok(()) if is_at(&file, path) => {
+                return Ok(Some(Lock { file, path: path.to_owned(), passing: false }));
+            }
+            // Its last holder has removed the file while we waited for it, or a signal came.
+            Ok(()) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(errno) => return Err(Error::io("lock", path)(errno.into())),
         }
     }
@@ -49,34 +86,29 @@ fn acquire(file: File, operation: FlockOperation, path: &Path) -> Result<Lock> {
 
 /// Takes the lock at `path` if nobody holds it.
 pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
-    let file = open(path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Lock { _file: file })),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(Error::io("lock", path)(errno.into())),
-    }
+    acquire(path, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// Waits for the lock at `path`.
 pub(crate) fn exclusive(path: &Path) -> Result<Lock> {
-    acquire(open(path)?, FlockOperation::LockExclusive, path)
+    waiting(path, FlockOperation::LockExclusive)
+}
+
+fn waiting(path: &Path, operation: FlockOperation) -> Result<Lock> {
+    Ok(acquire(path, operation)?.expect("a waiting flock never says that it would have to wait"))
 }
 
 impl Store {
     /// Waits until no other process or thread carries out the step `key`.
-    ///
-    /// The key's file stays: removing a lock file that somebody is about to lock would let two in. They are empty and
-    /// one directory of 256 shares them by the first hex digits, so their number is bounded.
     pub fn lock_step(&self, key: &str) -> Result<StepGuard> {
-        let slot = jettison_oci::Digest::sha256(key.as_bytes());
-        let path = self.root().join("locks/steps").join(slot.short());
-        Ok(StepGuard { _lock: exclusive(&path)? })
+        let name = Digest::sha256(key.as_bytes());
+        let path = self.root().join("locks/steps").join(&name.hex()[..32]);
+        Ok(StepGuard { _lock: exclusive(&path)?.passing() })
     }
 
     /// Says that blobs and snapshots are being used.
     pub fn use_shared(&self) -> Result<UseGuard> {
-        let path = self.root().join("locks/use");
-        Ok(UseGuard { _lock: acquire(open(&path)?, FlockOperation::LockShared, &path)? })
+        Ok(UseGuard { _lock: waiting(&self.root().join("locks/use"), FlockOperation::LockShared)? })
     }
 
     /// Waits until nobody uses blobs and snapshots. `None` if `wait` is false and somebody does.

@@ -29,7 +29,7 @@ impl Store {
         let folder = self.root().join("partial");
         fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
         let path = folder.join(digest.hex());
-        let lock = lock::exclusive(&folder.join(format!("{}.lock", digest.hex())))?;
+        let lock = lock::exclusive(&folder.join(format!("{}.lock", digest.hex())))?.passing();
         let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = open.map_err(Error::io("write", &path))?;
         let blobs = self.root().join("blobs");
@@ -66,7 +66,6 @@ impl PartialBlob {
             return Err(error);
         }
         blob::publish(&self.file, &self.path, &self.blobs, expected)?;
-        let _ = fs::remove_file(self.path.with_extension("lock"));
         Ok(())
     }
 }

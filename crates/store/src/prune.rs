@@ -164,12 +164,12 @@ impl Store {
             rows.into_iter().filter(|(_, s)| kept_snapshots.contains(s)).map(|(digest, _)| digest).collect()
         };
         kept.extend(encoded.iter().filter_map(|digest| digest.parse().ok()));
-        if !kept_snapshots.is_empty() {
+        if kept_snapshots.is_empty() {
+            self.write(|transaction| transaction.execute("DELETE FROM sources", []))?;
+        } else {
             for descriptor in self.source_descriptors()? {
                 self.mark(&descriptor, &mut kept)?;
             }
-        } else {
-            self.write(|transaction| transaction.execute("DELETE FROM sources", []))?;
         }
         Ok(kept)
     }
@@ -188,7 +188,8 @@ impl Store {
         if !kept.insert(descriptor.digest.clone()) || self.has_blob(&descriptor.digest)?.is_none() {
             return Ok(());
         }
-        let bytes = self.read_blob(&descriptor.digest, MANIFEST_BYTES_MAX)?;
+        // A damaged manifest keeps nothing, and must not keep prune from freeing the rest.
+        let Ok(bytes) = self.read_blob(&descriptor.digest, MANIFEST_BYTES_MAX) else { return Ok(()) };
         match AnyManifest::parse(&descriptor.media_type, &bytes) {
             Ok(AnyManifest::Index(index)) => {
                 for child in &index.manifests {

@@ -73,7 +73,8 @@ impl Store {
     /// The snapshot of an unpacked stack of layers.
     pub fn layer_snapshot(&self, chain_id: &Digest) -> Result<Option<SnapshotId>> {
         let sql = "SELECT snapshot, 0 FROM layer_snapshots WHERE chain_id = ?1";
-        Ok(self.row(sql, &chain_id.to_string())?.map(|(snapshot, _)| SnapshotId(snapshot)))
+        let found = self.row(sql, &chain_id.to_string())?.map(|(snapshot, _)| SnapshotId(snapshot));
+        Ok(found.filter(|id| self.snapshot_path(id).join("fs").is_dir()))
     }
 
     /// Remembers that a stack of layers is unpacked.

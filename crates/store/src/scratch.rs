@@ -55,10 +55,7 @@ pub(crate) fn claim(root: &Path) -> Result<(PathBuf, Lock)> {
         let own = root.join("tmp").join(name);
         let path = lock_path(&own);
         let Some(lock) = lock::try_exclusive(&path)? else { continue };
-        // A sweeper may have removed the file between our opening and locking it.
-        if !path.exists() {
-            continue;
-        }
+        let lock = lock.passing();
         match fs::create_dir(&own) {
             Ok(()) => return Ok((own, lock)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -81,10 +78,10 @@ pub(crate) fn sweep(store: &Store) -> Result<()> {
             continue;
         }
         // Locked: its process lives.
-        if let Ok(Some(_lock)) = lock::try_exclusive(&path) {
-            let folder = path.with_extension("");
-            if remove_tree(&folder).is_ok() {
-                let _ = fs::remove_file(&path);
+        if let Ok(Some(lock)) = lock::try_exclusive(&path) {
+            // What may not be removed by us keeps its lock file, for a process that may.
+            if remove_tree(&path.with_extension("")).is_ok() {
+                drop(lock.passing());
             }
         }
     }

@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
+use rustix::fs::{Gid, Mode, Uid};
 
 use crate::store::now_s;
-use crate::{Error, Result, Store, remove_tree};
+use crate::{Error, Result, Store, remove_tree, tree};
 
 /// Names a snapshot of one store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +60,10 @@ impl Store {
         let mut draft =
             Draft { store: self.clone(), folder, fs: fs_dir, work, parent: None, lowers: Vec::new() };
         draft.set_parent(parent)?;
+        if let Some(below) = draft.lowers.first() {
+            // The upper directory's own mode and owner are those of `/` in the merged view.
+            like(&draft.fs, below)?;
+        }
         Ok(draft)
     }
 
@@ -68,6 +73,10 @@ impl Store {
         let mut statement = connection
             .prepare_cached("SELECT parent, created_s, size FROM snapshots WHERE id = ?1")
             .map_err(self.index_error())?;
+        // A row without its directory (somebody tidied up by hand) is no snapshot.
+        if !self.snapshot_path(id).join("fs").is_dir() {
+            return Ok(None);
+        }
         let row = statement
             .query_row([&id.0], |row| {
                 Ok(SnapshotInfo {
@@ -125,7 +134,7 @@ impl Draft {
     pub fn commit(self) -> Result<SnapshotId> {
         // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
         remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
-        let size = tree_bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
+        let size = tree::bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
         // The parent's id in front of random bits: equal names are impossible, and no counter has to be shared.
         let id = SnapshotId(fresh_name(&self.folder));
         let target = self.store.snapshot_path(&id);
@@ -159,22 +168,14 @@ fn fresh_name(folder: &Path) -> String {
     hasher.finish().hex()[..16].to_owned()
 }
 
-/// Bytes of all regular files below `path`, each inode once.
-fn tree_bytes(path: &Path) -> std::io::Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    let mut linked = std::collections::HashSet::new();
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else if metadata.is_file() && (metadata.nlink() == 1 || linked.insert(metadata.ino())) {
-                bytes += metadata.len();
-            }
-        }
+/// Gives a directory the mode and owner of another. Owners that cannot be given are left (a single-id sandbox).
+fn like(directory: &Path, other: &Path) -> Result<()> {
+    let stat = rustix::fs::stat(other).map_err(|errno| Error::io("read", other)(errno.into()))?;
+    let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    if (owner, group) != (rustix::process::geteuid(), rustix::process::getegid()) {
+        let _ = rustix::fs::chown(directory, Some(owner), Some(group));
     }
-    Ok(bytes)
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    rustix::fs::chmod(directory, mode)
+        .map_err(|errno| Error::io("change the mode of", directory)(errno.into()))
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::files::FileMemory;
 use crate::lock::Lock;
-use crate::{Error, Result, index, scratch};
+use crate::{Error, Result, index, lock, scratch};
 
 /// A store. One value serves all threads of a process; any number of processes may have it open.
 #[derive(Clone, Debug)]
@@ -31,11 +31,17 @@ impl Store {
                 fs::create_dir_all(&path).map_err(Error::io("make the store's folder", &path))?;
             }
         }
-        let connection = index::open(root)?;
-        let (own, own_lock) = scratch::claim(root)?;
+        // Paths are handed to mounts and to processes in other working directories.
+        let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+        let connection = {
+            // Of several that make the same store, one writes the tables and the others wait.
+            let _setup = lock::exclusive(&root.join("locks/setup"))?;
+            index::open(&root)?
+        };
+        let (own, own_lock) = scratch::claim(&root)?;
         let store = Self {
             empty: root.join("empty"),
-            root: root.to_owned(),
+            root,
             own,
             own_lock: Arc::new(own_lock),
             connection: Arc::new(Mutex::new(connection)),
@@ -89,7 +95,6 @@ impl Drop for Store {
         // What fails to be written here is measured again next time.
         let _ = self.flush_file_digests();
         let _ = crate::remove_tree(&self.own);
-        let _ = fs::remove_file(scratch::lock_path(&self.own));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Result, Store};
+use crate::{Result, Store, tree};
 
 /// Bytes by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,9 +50,9 @@ impl Store {
 
 /// Bytes of all files below `path`, links not followed; what cannot be read counts as nothing.
 pub(crate) fn directory_bytes(path: &Path) -> u64 {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
-    if !metadata.is_dir() {
-        return metadata.len();
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => tree::bytes(path).unwrap_or(0),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
     }
-    fs::read_dir(path).into_iter().flatten().flatten().map(|entry| directory_bytes(&entry.path())).sum()
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::{Error, Result};
 
@@ -16,6 +17,8 @@ use crate::{Error, Result};
 pub(crate) const FILE: &str = "index.db";
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pages (4 KiB) in the write-ahead log that start a checkpoint.
+const CHECKPOINT_PAGES: u32 = 256;
 
 /// Opens the database and brings it to the current format.
 pub(crate) fn open(root: &Path) -> Result<Connection> {
@@ -33,6 +36,9 @@ pub(crate) fn open(root: &Path) -> Result<Connection> {
     connection
         .execute_batch("PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;")
         .map_err(failed)?;
+    // The last process to leave would otherwise write the log back and wait for the disk. A short log is read fast.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
     if found < schema::VERSION {
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         schema::migrate(&connection).map_err(failed)?;
