@@ -1,0 +1,179 @@
+//! What changes the digest of a selection, and what does not.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Mutex;
+
+use jettison_layer::select::{FileDigests, FileStat, Mask, content_digest};
+use jettison_oci::Digest;
+
+use super::tree::{Trees, needs_root, open, set_time};
+
+/// A memory that counts what it is asked and told.
+#[derive(Default)]
+struct Memory(Mutex<(HashMap<FileStat, Digest>, usize)>);
+
+impl FileDigests for Memory {
+    fn get(&self, stat: &FileStat) -> Option<Digest> {
+        let mut inner = self.0.lock().unwrap();
+        let found = inner.0.get(stat).cloned();
+        inner.1 += usize::from(found.is_some());
+        found
+    }
+
+    fn put(&self, stat: &FileStat, digest: &Digest) {
+        self.0.lock().unwrap().0.insert(*stat, digest.clone());
+    }
+}
+
+const TREE: [&str; 5] = ["d/a=1", "d/b=2", "d/s/c=3", "d/l -> a", "e/x"];
+
+fn digest_with(trees: &Trees, sources: &[&str], parents: bool, mask: Mask, threads: usize) -> Digest {
+    let selection = trees.select_of(sources, parents).unwrap();
+    content_digest(&selection, open(&trees.from()).as_fd(), &Memory::default(), mask, threads).unwrap()
+}
+
+fn digest(trees: &Trees, sources: &[&str]) -> Digest {
+    digest_with(trees, sources, false, Mask::default(), 1)
+}
+
+/// Whether `change` changes the digest of `sources`.
+fn changes(sources: &[&str], change: impl Fn(&std::path::Path)) -> bool {
+    let trees = Trees::new(&TREE, &[]);
+    let before = digest(&trees, sources);
+    change(&trees.from());
+    before != digest(&trees, sources)
+}
+
+fn chmod(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn content_names_types_modes_and_links_count() {
+    assert!(changes(&["d"], |root| fs::write(root.join("d/a"), "9").unwrap()), "content of the same size");
+    assert!(changes(&["d"], |root| fs::rename(root.join("d/a"), root.join("d/z")).unwrap()), "name");
+    assert!(changes(&["d"], |root| fs::remove_file(root.join("d/a")).unwrap()), "removal");
+    assert!(changes(&["d"], |root| fs::write(root.join("d/new"), "").unwrap()), "addition");
+    assert!(changes(&["d"], |root| fs::create_dir(root.join("d/new")).unwrap()), "empty directory");
+    assert!(changes(&["d"], |root| chmod(&root.join("d/a"), 0o755)), "mode");
+    assert!(changes(&["d"], |root| chmod(&root.join("d/s"), 0o700)), "mode of a directory");
+    assert!(
+        changes(&["d"], |root| {
+            fs::remove_file(root.join("d/l")).unwrap();
+            symlink("b", root.join("d/l")).unwrap();
+        }),
+        "link target"
+    );
+    assert!(
+        changes(&["d"], |root| {
+            fs::remove_file(root.join("d/a")).unwrap();
+            symlink("1", root.join("d/a")).unwrap();
+        }),
+        "type"
+    );
+    assert!(
+        changes(&["d"], |root| {
+            fs::remove_file(root.join("d/b")).unwrap();
+            fs::hard_link(root.join("d/a"), root.join("d/b")).unwrap();
+        }),
+        "hard link"
+    );
+    assert!(changes(&["d*"], |root| fs::rename(root.join("d"), root.join("d2")).unwrap()), "matched name");
+    assert!(
+        changes(&["d/?"], |root| fs::rename(root.join("d/b"), root.join("d/c")).unwrap()),
+        "matched file"
+    );
+}
+
+#[test]
+fn times_unselected_files_and_the_directory_itself_do_not_count() {
+    assert!(!changes(&["d"], |root| set_time(&root.join("d/a"), 77)), "time of a file");
+    assert!(!changes(&["d"], |root| set_time(&root.join("d/s"), 77)), "time of a directory");
+    assert!(!changes(&["d"], |root| fs::write(root.join("e/x"), "other").unwrap()), "unselected");
+    assert!(!changes(&["d"], |root| chmod(&root.join("d"), 0o700)), "mode of the source directory");
+    assert!(!changes(&["d/a"], |root| chmod(&root.join("d"), 0o700)), "mode of what is above a file");
+}
+
+#[test]
+fn parents_count_with_their_modes() {
+    let trees = Trees::new(&TREE, &[]);
+    let of = || digest_with(&trees, &["d/s/c"], true, Mask::default(), 1);
+    let before = of();
+    chmod(&trees.from().join("d/s"), 0o700);
+    assert_ne!(before, of());
+}
+
+#[test]
+fn what_is_overwritten_is_masked() {
+    let trees = Trees::new(&TREE, &[]);
+    let mask = Mask { owner: true, mode: true };
+    let before = digest_with(&trees, &["d"], false, mask, 1);
+    for (path, mode) in [("d/a", 0o600), ("d/s", 0o700)] {
+        chmod(&trees.from().join(path), mode);
+    }
+    assert_eq!(before, digest_with(&trees, &["d"], false, mask, 1));
+    if needs_root() {
+        return;
+    }
+    let unmasked = digest(&trees, &["d"]);
+    std::os::unix::fs::chown(trees.from().join("d/a"), Some(5), Some(6)).unwrap();
+    assert_eq!(before, digest_with(&trees, &["d"], false, mask, 1));
+    assert_ne!(unmasked, digest(&trees, &["d"]));
+}
+
+#[test]
+fn joined_texts_are_no_equal_inputs() {
+    let digests: Vec<Digest> = [
+        &["d/a-b=c"][..],
+        &["d/a=b-c"],
+        &["d/a-=bc"],
+        &["d/a/", "d/b/"],
+        &["d/a/b/"],
+        &["d/ab/"],
+        &["d/a=", "d/b="],
+        &["d/ab="],
+    ]
+    .iter()
+    .map(|tree| digest(&Trees::new(tree, &[]), &["d"]))
+    .collect();
+    for (n, one) in digests.iter().enumerate() {
+        assert!(!digests[n + 1..].contains(one), "{n}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_count() {
+    let trees = Trees::new(&[], &[]);
+    fs::create_dir(trees.from().join("d")).unwrap();
+    for n in 0..200 {
+        fs::write(trees.from().join(format!("d/{n}")), n.to_string()).unwrap();
+    }
+    let one = digest_with(&trees, &["d"], false, Mask::default(), 1);
+    assert_eq!(one, digest_with(&trees, &["d"], false, Mask::default(), 8));
+}
+
+#[test]
+fn young_files_are_neither_remembered_nor_believed() {
+    let trees = Trees::new(&["f=1"], &[]);
+    let memory = Memory::default();
+    let of = || {
+        let selection = trees.select(&["f"]).unwrap();
+        content_digest(&selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
+    };
+    let first = of();
+    assert_eq!(memory.0.lock().unwrap().0.len(), 0, "its change time is now, whatever its mtime says");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!((of(), of()), (first.clone(), first.clone()));
+    let (known, answers) = {
+        let inner = memory.0.lock().unwrap();
+        (inner.0.len(), inner.1)
+    };
+    assert_eq!((known, answers), (1, 1), "one read, one look");
+    // Same size, same mtime: BuildKit builds stale content here.
+    fs::write(trees.from().join("f"), "2").unwrap();
+    set_time(&trees.from().join("f"), 500_000);
+    assert_ne!(of(), first);
+}
