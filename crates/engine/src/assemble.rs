@@ -70,10 +70,10 @@ pub(crate) fn base_layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Laye
         .zip(&config.rootfs.diff_ids)
         .map(|(descriptor, diff_id)| {
             let mut descriptor = descriptor.clone();
-            if let Some(compression) = media_type::layer_compression(&descriptor.media_type) {
-                if descriptor.media_type.starts_with("application/vnd.docker.") {
-                    descriptor.media_type = oci_name(compression, &descriptor.media_type);
-                }
+            if let Some(compression) = media_type::layer_compression(&descriptor.media_type)
+                && descriptor.media_type.starts_with("application/vnd.docker.")
+            {
+                descriptor.media_type = oci_name(compression, &descriptor.media_type);
             }
             Layer { diff_id: diff_id.clone(), descriptor }
         })

@@ -123,11 +123,12 @@ impl Build<'_> {
 
     /// A result that is an image as it is still has to be unpacked when its files are wanted.
     fn demand_base_files(&self, demand: &mut demand::Demand) {
-        if let (jettison_plan::Fs::Image(image), steps) = self.target_chain() {
-            if steps.is_empty() && !demand.work.contains(&Work::Unpack(image)) {
-                demand.work.push(Work::Unpack(image));
-                demand.graph.needs.push(std::collections::BTreeSet::new());
-            }
+        if let (jettison_plan::Fs::Image(image), steps) = self.target_chain()
+            && steps.is_empty()
+            && !demand.work.contains(&Work::Unpack(image))
+        {
+            demand.work.push(Work::Unpack(image));
+            demand.graph.needs.push(std::collections::BTreeSet::new());
         }
     }
 

@@ -70,10 +70,7 @@ impl Contexts {
             ContextSource::Folder(path) => {
                 let beside = request.dockerfile.path.as_deref().map(ignore_file_beside);
                 let candidates = beside.into_iter().chain([path.join(".dockerignore")]);
-                Some(Context {
-                    root: filesystem::open_directory(path)?,
-                    ignore: read_first(candidates)?,
-                })
+                Some(Context { root: filesystem::open_directory(path)?, ignore: read_first(candidates)? })
             }
         };
         let mut named = BTreeMap::new();

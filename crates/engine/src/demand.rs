@@ -100,10 +100,10 @@ pub(crate) fn demand(plan: &Plan, has_result: &[bool], lend_base: bool, encode: 
             }
         }
     }
-    if let (Fs::Image(image), true) = (base, lend_base) {
-        if !work.contains_key(&Work::Unpack(image)) {
-            work.insert(Work::Fetch(image), BTreeSet::new());
-        }
+    if let (Fs::Image(image), true) = (base, lend_base)
+        && !work.contains_key(&Work::Unpack(image))
+    {
+        work.insert(Work::Fetch(image), BTreeSet::new());
     }
     let order: Vec<Work> = work.keys().copied().collect();
     let position = |w: &Work| order.binary_search(w).expect("every need is demanded itself");

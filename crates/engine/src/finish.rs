@@ -236,10 +236,10 @@ impl Build<'_> {
         let mut largest: Option<(String, u64)> = None;
         for stage in others {
             let name = stage.name.clone().unwrap_or_else(|| format!("stage {}", stage.index));
-            if let Some(bytes) = self.fs_bytes(stage.result)? {
-                if largest.as_ref().is_none_or(|(_, most)| bytes > *most) {
-                    largest = Some((name, bytes));
-                }
+            if let Some(bytes) = self.fs_bytes(stage.result)?
+                && largest.as_ref().is_none_or(|(_, most)| bytes > *most)
+            {
+                largest = Some((name, bytes));
             }
         }
         Ok(largest)

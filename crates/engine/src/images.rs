@@ -59,20 +59,18 @@ pub struct Images<'a> {
 impl Images<'_> {
     /// The image that `reference` means for `platform`. With `pull` the registry is asked even if the store knows.
     pub fn resolve(&self, reference: &Reference, platform: &Platform, pull: bool) -> Result<Image, Error> {
-        if !pull {
-            if let Some(image) = self.local(reference, platform)? {
-                return Ok(image);
-            }
+        if !pull && let Some(image) = self.local(reference, platform)? {
+            return Ok(image);
         }
         self.remote(reference, platform)
     }
 
     /// The image under `reference` in the store, if it is there and has that platform.
     pub fn local(&self, reference: &Reference, platform: &Platform) -> Result<Option<Image>, Error> {
-        if let Some(record) = self.store.image(reference)? {
-            if let Some(image) = self.from_store(reference, &record.descriptor, platform)? {
-                return Ok(Some(image));
-            }
+        if let Some(record) = self.store.image(reference)?
+            && let Some(image) = self.from_store(reference, &record.descriptor, platform)?
+        {
+            return Ok(Some(image));
         }
         if let Some(source) = self.store.source(reference, platform)? {
             return self.from_store(reference, &source.manifest, platform);

@@ -46,10 +46,7 @@ impl Build<'_> {
     pub(crate) fn fs_snapshot(&self, fs: Fs) -> Result<Option<Option<SnapshotId>>, Error> {
         match fs {
             Fs::Scratch => Ok(Some(None)),
-            Fs::Image(image) => match self.bases[image].chain_ids().last() {
-                None => Ok(Some(None)),
-                Some(top) => Ok(self.images.store.layer_snapshot(top)?.map(Some)),
-            },
+            Fs::Image(image) => self.images.unpacked(&self.bases[image]),
             Fs::Step(step) => Ok(self.progress(step).snapshot.map(Some)),
         }
     }
@@ -65,7 +62,7 @@ impl Build<'_> {
                     Names::Unknown => return Ok(None),
                     Names::Known(digest) => digest,
                 };
-                Ok(Some(key::workdir_key(&input, workdir, names.as_ref())))
+                Ok(Some(key::workdir_key(&input, workdir, names.as_ref()).dated(self.epoch)))
             }
         }
     }
@@ -107,7 +104,8 @@ impl Build<'_> {
                 Names::Known(digest) => digest,
             };
         let Some(content) = self.content_digest(copy)? else { return Ok(None) };
-        Ok(Some(key::copy_key(input, copy, &content, names.as_ref())))
+        // Directories that the copy makes carry the epoch.
+        Ok(Some(key::copy_key(input, copy, &content, names.as_ref()).dated(self.epoch)))
     }
 
     /// Digest of what `copy` selects; `None` if the stage that it reads from has not been made yet.
@@ -130,7 +128,7 @@ impl Build<'_> {
             Source::Context | Source::NamedContext(_) => match self.contexts.get(&copy.from) {
                 Some(context) => Ok(Some(self.hash_selection(copy, &context.root, &context.ignore, true)?)),
                 None if copy.sources.is_empty() => Ok(Some(Digest::sha256(b"no context"))),
-                None => Err(self.no_context(copy)),
+                None => Err(Self::no_context(copy)),
             },
         }
     }
@@ -156,7 +154,7 @@ impl Build<'_> {
         ignore: &Ignore,
     ) -> Result<select::Selection, Error> {
         let patterns: Vec<Vec<u8>> = copy.sources.iter().map(|(path, _)| path.clone().into_bytes()).collect();
-        let excludes = self.excludes(copy)?;
+        let excludes = Self::excludes(copy)?;
         let selector = Selector { patterns: &patterns, excludes: &excludes, ignore, parents: copy.parents };
         select::select(root.as_fd(), &selector).map_err(|error| self.selection_error(copy, error))
     }

@@ -43,6 +43,14 @@ impl Images<'_> {
         Ok(())
     }
 
+    /// The snapshot of `image` if it is unpacked: `Some(None)` for an image without layers.
+    pub fn unpacked(&self, image: &Image) -> Result<Option<Option<SnapshotId>>, Error> {
+        match image.chain_ids().last() {
+            None => Ok(Some(None)),
+            Some(top) => Ok(self.store.layer_snapshot(top)?.map(Some)),
+        }
+    }
+
     /// Makes sure that `image` is unpacked; returns the snapshot of its top layer, `None` for an image without layers.
     pub fn unpack(&self, image: &Image, progress: Progress<'_>) -> Result<Option<SnapshotId>, Error> {
         let chain = image.chain_ids();
@@ -70,7 +78,7 @@ impl Images<'_> {
         for (offset, cell) in unpacked.into_iter().enumerate() {
             let layer = cell.into_inner().unwrap_or_else(PoisonError::into_inner);
             let layer = layer.expect("every wanted layer was unpacked or an error was returned");
-            let snapshot = self.stack(layer, parent.as_ref())?;
+            let snapshot = Self::stack(layer, parent.as_ref())?;
             self.store.record_layer_snapshot(&chain[first_missing + offset], &snapshot)?;
             parent = Some(snapshot);
         }
@@ -142,7 +150,7 @@ impl Images<'_> {
 
     /// Puts an unpacked layer on top of `parent`: directories that the layer only implied take their metadata from
     /// below, and hard links to files of lower layers become copies of them.
-    fn stack(&self, layer: Unpacked, parent: Option<&SnapshotId>) -> Result<SnapshotId, Error> {
+    fn stack(layer: Unpacked, parent: Option<&SnapshotId>) -> Result<SnapshotId, Error> {
         let Unpacked { mut draft, applied } = layer;
         draft.set_parent(parent)?;
         if !applied.implied_dirs.is_empty() || !applied.foreign_links.is_empty() {

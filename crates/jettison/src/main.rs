@@ -4,7 +4,6 @@
 //! people see; `environment.rs` is all that is read from the outside.
 
 mod args;
-mod bytes;
 mod commands;
 mod environment;
 mod failure;

@@ -1,88 +1,78 @@
-//! Between the engine's events and the terminal: which view to use, and the last line of a build.
+//! Between the engine's events and the terminal: which view to use, where it writes, how large the terminal is.
 //!
 //! The views themselves are in the crate `ui`.
 
 use std::io::Write;
-use std::sync::Mutex;
 
-use jettison_engine::event::{Event, Sink};
-use jettison_engine::{BuildOutcome, BuiltImage};
+use jettison_engine::{BuiltImage, event};
 use jettison_oci::Digest;
+use jettison_ui::{self as ui, Mode, Origin, Screen, Size, State};
 
 use crate::args::Progress;
+use crate::environment;
 use crate::failure::Failure;
 
 /// The view of a running build.
 #[derive(Debug)]
-pub(crate) struct View {
-    quiet: bool,
-    names: Mutex<Vec<String>>,
-}
+pub(crate) struct View(ui::View);
 
 impl View {
-    pub(crate) fn start(mode: Progress, _dockerfile: &str, _source: &str) -> Self {
-        Self { quiet: matches!(mode, Progress::Quiet | Progress::None), names: Mutex::default() }
+    /// Starts a view of a build of `dockerfile`, whose text is `source`.
+    pub(crate) fn start(mode: Progress, dockerfile: &str, source: &str) -> Self {
+        let origin = Origin { name: dockerfile.to_owned(), text: source.to_owned() };
+        Self(ui::View::start(view_mode(mode), State::new("Building", origin), screen()))
     }
 
-    pub(crate) fn finish(&self, _ok: bool) {}
-
-    pub(crate) fn summary(&self, _outcome: &BuildOutcome, image: &BuiltImage) {
-        let smaller = image.largest_stage.as_ref().filter(|(_, bytes)| *bytes > image.uncompressed_bytes);
-        let mut line = format!("{} bytes, {}", image.uncompressed_bytes, image.manifest.digest);
-        if let Some((name, bytes)) = smaller {
-            line.push_str(&format!(
-                ", {:.1} times smaller than {name} ({bytes} bytes)",
-                *bytes as f64 / image.uncompressed_bytes.max(1) as f64
-            ));
-        }
-        let _ = writeln!(anstream::stderr(), "{line}");
+    /// Ends the view; what it showed last stays.
+    pub(crate) fn finish(&self, succeeded: bool) {
+        self.0.finish(succeeded);
     }
 }
 
-impl Sink for View {
-    fn emit(&self, event: Event) {
-        if self.quiet {
-            return;
-        }
-        let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut err = anstream::stderr().lock();
-        let name = |task: usize| names.get(task).cloned().unwrap_or_default();
-        let _ = match event {
-            Event::Planned { tasks } => {
-                *names = tasks;
-                Ok(())
-            }
-            Event::TaskAdded { name, .. } => {
-                names.push(name);
-                Ok(())
-            }
-            Event::Finished { task, cached: true, .. } => writeln!(err, "#{task} {} CACHED", name(task)),
-            Event::Finished { task, elapsed, .. } => {
-                writeln!(err, "#{task} {} DONE {:.3}s", name(task), elapsed.as_secs_f64())
-            }
-            Event::Failed { task, .. } => writeln!(err, "#{task} {} ERROR", name(task)),
-            Event::Started { task } => writeln!(err, "#{task} {}", name(task)),
-            Event::Output { bytes, .. } => err.write_all(&bytes),
-            Event::Notice(text) => writeln!(err, "{text}"),
-            Event::Warning(diagnostic) => writeln!(err, "warning: {}", diagnostic.message),
-            Event::Transfer { .. } | Event::Canceled { .. } => Ok(()),
-        };
+impl event::Sink for View {
+    fn emit(&self, event: event::Event) {
+        self.0.emit(event);
     }
 }
 
-/// The view of a single transfer.
-#[derive(Debug)]
-pub(crate) struct Transfers;
+/// The last line of a build.
+pub(crate) fn print_summary(image: &BuiltImage) {
+    // Nobody is left to tell if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{}", ui::summary(image));
+}
 
-impl Transfers {
-    pub(crate) fn start(_mode: Progress, _name: &str) -> Self {
-        Self
+/// Shows `work` as one task with its transfers.
+pub(crate) fn transfer<T>(
+    mode: Progress,
+    title: &str,
+    name: &str,
+    work: impl FnOnce(&(dyn Fn(&Digest, u64, u64) + Sync)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let view = ui::View::start(view_mode(mode), State::new(title, Origin::default()), screen());
+    let result = view.task(name, work);
+    view.finish(result.is_ok());
+    result
+}
+
+fn view_mode(mode: Progress) -> Mode {
+    match mode {
+        Progress::Auto if environment::stderr_is_terminal() => Mode::Terminal,
+        Progress::Auto | Progress::Plain => Mode::Plain,
+        Progress::Tty => Mode::Terminal,
+        Progress::Rawjson => Mode::RawJson,
+        Progress::Quiet | Progress::None => Mode::Quiet,
     }
+}
 
-    pub(crate) fn finish<T>(
-        self,
-        work: impl FnOnce(&(dyn Fn(&Digest, u64, u64) + Sync)) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        work(&|_, _, _| ())
+fn screen() -> Screen {
+    Screen {
+        writer: Box::new(std::io::stderr()),
+        size: Box::new(|| match rustix::termios::tcgetwinsize(std::io::stderr()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+                Size { columns: size.ws_col, rows: size.ws_row }
+            }
+            _ => Size::default(),
+        }),
+        colour: environment::stderr_has_colour(),
     }
 }

@@ -207,15 +207,15 @@ impl<'a> Unpacker<'a> {
             Kind::Fifo => return self.node(parent, name, entry, FileType::Fifo, 0),
             Kind::Directory | Kind::Socket | Kind::Whiteout => {}
         }
-        self.metadata_at(parent, name, entry)
+        Self::metadata_at(parent, name, entry)
     }
 
     /// The directory for `path`, made (and noted as implied) if it is missing.
     fn parent(&mut self, path: &[u8]) -> Result<OwnedFd, Error> {
-        if let Some((known, directory)) = self.parent.take() {
-            if known == path {
-                return Ok(directory);
-            }
+        if let Some((known, directory)) = self.parent.take()
+            && known == path
+        {
+            return Ok(directory);
         }
         match inside::open_dir(self.root, path, IN_ROOT) {
             Ok(directory) => return Ok(directory),
@@ -383,7 +383,7 @@ impl<'a> Unpacker<'a> {
             return Err(Error::invalid(&entry.path, "a character device 0:0"));
         }
         match rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device) {
-            Ok(()) => self.metadata_at(parent, name, entry),
+            Ok(()) => Self::metadata_at(parent, name, entry),
             Err(Errno::PERM) => {
                 self.applied.skipped_devices += 1;
                 Ok(())
@@ -393,7 +393,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Owner, mode and time of what cannot be opened without consequences: links, devices, pipes.
-    fn metadata_at(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Error> {
+    fn metadata_at(parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), Error> {
         let failed = |errno| Error::io("set the attributes of", &entry.path)(errno);
         chown_at(parent.as_fd(), name, entry.uid, entry.gid).map_err(failed)?;
         if !matches!(entry.kind, Kind::Symlink { .. }) {

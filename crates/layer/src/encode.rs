@@ -100,7 +100,7 @@ fn produce(
     };
     for entry in entries {
         let size = content_bytes(entry);
-        let cut = chunk.len() >= CHUNK_BYTES_MIN && path_hash(&entry.path) % CUT_MODULUS == 0;
+        let cut = chunk.len() >= CHUNK_BYTES_MIN && path_hash(&entry.path).is_multiple_of(CUT_MODULUS);
         let full = chunk.len() as u64 + size + 4 * BLOCK as u64 > CHUNK_BYTES_MAX as u64;
         if cut || full {
             flush(&mut chunk)?;

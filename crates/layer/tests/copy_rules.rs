@@ -3,6 +3,8 @@
 //! Source of the rules: BuildKit `frontend/dockerfile/dockerfile_copy_test.go`, `dockerfile_parents_test.go`,
 //! `exclude_patterns_test.go`, and the running builder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "copy_rules/conflicts.rs"]
 mod conflicts;
 #[path = "copy_rules/destinations.rs"]

@@ -30,7 +30,12 @@ pub struct ImageConfig {
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Required features of the operating system.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    #[serde(
+        rename = "os.features",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_default"
+    )]
     pub os_features: Vec<String>,
     /// CPU variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,6 +21,7 @@ pub use reference::{DOCKER_HUB, InvalidReference, Reference};
 /// JSON with sorted keys and no blanks: the one form in which we write documents, so that equal content has equal
 /// digests.
 pub fn to_canonical_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    let value = serde_json::to_value(value).expect("our documents have string keys and no failing serializers");
+    let value =
+        serde_json::to_value(value).expect("our documents have string keys and no failing serializers");
     serde_json::to_vec(&value).expect("a JSON value can always be written")
 }

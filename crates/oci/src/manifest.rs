@@ -90,9 +90,8 @@ impl Index {
     /// The manifest for `wanted`: an exact variant first, then the first that satisfies it.
     /// Attestations (platform `unknown/unknown`) never match.
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let candidates = || {
-            self.manifests.iter().filter(|d| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted)))
-        };
+        let candidates =
+            || self.manifests.iter().filter(|d| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted)));
         let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.variant == wanted.variant);
         candidates().find(exact).or_else(|| candidates().next())
     }
@@ -139,7 +138,11 @@ impl AnyManifest {
         if value.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
             return Err(InvalidManifest::Unsupported(format!("{declared} without schemaVersion 2")));
         }
-        Ok(if is_index { Self::Index(serde_json::from_value(value)?) } else { Self::Image(serde_json::from_value(value)?) })
+        Ok(if is_index {
+            Self::Index(serde_json::from_value(value)?)
+        } else {
+            Self::Image(serde_json::from_value(value)?)
+        })
     }
 }
 
@@ -172,6 +175,9 @@ mod tests {
     fn unknown_keys_survive() {
         let text = r#"{"schemaVersion":2,"manifests":[],"subject":{"x":1}}"#;
         let AnyManifest::Index(index) = AnyManifest::parse("", text.as_bytes()).unwrap() else { panic!() };
-        assert_eq!(crate::to_canonical_json(&index), br#"{"manifests":[],"schemaVersion":2,"subject":{"x":1}}"#);
+        assert_eq!(
+            crate::to_canonical_json(&index),
+            br#"{"manifests":[],"schemaVersion":2,"subject":{"x":1}}"#
+        );
     }
 }

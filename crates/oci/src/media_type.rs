@@ -67,9 +67,7 @@ pub fn is_index(media_type: &str) -> bool {
 /// Compression of a layer media type; `None` if it is no layer that we know.
 /// Non-distributable ("foreign") layers count as layers of the same compression.
 pub fn layer_compression(media_type: &str) -> Option<Compression> {
-    let plain = media_type
-        .replace(".nondistributable", "")
-        .replace("rootfs.foreign.diff", "rootfs.diff");
+    let plain = media_type.replace(".nondistributable", "").replace("rootfs.foreign.diff", "rootfs.diff");
     match plain.as_str() {
         OCI_LAYER | DOCKER_LAYER => Some(Compression::None),
         OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Some(Compression::Gzip),

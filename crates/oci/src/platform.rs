@@ -80,7 +80,8 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
         let parts: Vec<&str> = text.split('/').collect();
         let valid = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         };
         if !parts.iter().all(valid) {
             return Err(InvalidPlatform(text.to_owned()));
@@ -88,7 +89,9 @@ impl FromStr for Platform {
         match parts[..] {
             ["local"] => Ok(Self::host()),
             ["linux"] => Ok(Self { os: "linux".into(), ..Self::host() }),
-            [architecture] if is_known_architecture(architecture) => Ok(Self::new("linux", architecture, None)),
+            [architecture] if is_known_architecture(architecture) => {
+                Ok(Self::new("linux", architecture, None))
+            }
             [os, architecture] => Ok(Self::new(os, architecture, None)),
             [os, architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
             _ => Err(InvalidPlatform(text.to_owned())),
@@ -98,7 +101,8 @@ impl FromStr for Platform {
 
 fn is_known_architecture(text: &str) -> bool {
     let (normalised, _) = normalise_architecture(text, None);
-    let known = ["386", "amd64", "arm", "arm64", "loong64", "mips64", "mips64le", "ppc64le", "riscv64", "s390x"];
+    let known =
+        ["386", "amd64", "arm", "arm64", "loong64", "mips64", "mips64le", "ppc64le", "riscv64", "s390x"];
     known.contains(&normalised.as_str())
 }
 

@@ -277,7 +277,20 @@ mod tests {
 
     #[test]
     fn refuses_with_a_reason() {
-        for text in ["", "UPPER", "a//b", "a/", "-a", "a:", "a:.x", "a@sha256:12", "a b", "a..b", "a.-b", "ho st.io/a"] {
+        for text in [
+            "",
+            "UPPER",
+            "a//b",
+            "a/",
+            "-a",
+            "a:",
+            "a:.x",
+            "a@sha256:12",
+            "a b",
+            "a..b",
+            "a.-b",
+            "ho st.io/a",
+        ] {
             assert!(canonical(text).starts_with("error: "), "{text} gave {}", canonical(text));
         }
     }

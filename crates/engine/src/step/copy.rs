@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_dockerfile::{Span, ignore::Patterns};
 use jettison_layer::copy::{self, CopyOptions};
-use jettison_layer::select::SelectError;
+use jettison_layer::select::{SelectError, Selection};
 use jettison_plan::{Chmod, Copy, Source, StepId};
 use jettison_store::SnapshotId;
 
@@ -43,12 +43,15 @@ impl Build<'_> {
                     opened = (filesystem::open(self.images.store, None)?, Ignore::none());
                     (&opened.0, &opened.1)
                 }
-                None => return Err(self.no_context(copy)),
+                None => return Err(Self::no_context(copy)),
             },
         };
-        let selection = self.select(copy, from, ignore)?;
+        let mut selection = self.select(copy, from, ignore)?;
+        if !matches!(copy.from, Source::Fs(_)) {
+            self.date_context_files(&mut selection);
+        }
         copy::copy(&selection, from.as_fd(), to.as_fd(), &options)
-            .map_err(|error| self.copy_error(self.plan.steps[step].span, error))?;
+            .map_err(|error| Self::copy_error(self.plan.steps[step].span, error))?;
         drop(to);
         // The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
         if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
@@ -59,6 +62,18 @@ impl Build<'_> {
             });
         }
         Ok(draft.commit()?)
+    }
+
+    /// Files of a context are dated the epoch or later (and clamped to it on the way out): when somebody checked them
+    /// out is not part of the input, and not of the key.
+    pub(super) fn date_context_files(&self, selection: &mut Selection) {
+        for entry in
+            selection.sources.iter_mut().flat_map(|s| std::iter::once(&mut s.root).chain(&mut s.entries))
+        {
+            if entry.mtime_s < self.epoch {
+                (entry.mtime_s, entry.mtime_ns) = (self.epoch, 0);
+            }
+        }
     }
 
     fn copy_options(&self, step: StepId, copy: &Copy) -> Result<CopyOptions, Error> {
@@ -108,7 +123,7 @@ impl Build<'_> {
     }
 
     /// The `--exclude` patterns of `copy` as a filter.
-    pub(crate) fn excludes(&self, copy: &Copy) -> Result<Ignore, Error> {
+    pub(crate) fn excludes(copy: &Copy) -> Result<Ignore, Error> {
         let span = copy.sources.first().map_or_else(Span::default, |(_, span)| *span);
         let patterns = Patterns::from_lines(copy.excludes.iter().map(String::as_str)).map_err(|error| {
             Error::Step { message: format!("invalid --exclude pattern: {error}"), span, hint: None }
@@ -116,7 +131,7 @@ impl Build<'_> {
         Ok(Ignore::from_patterns(patterns))
     }
 
-    pub(crate) fn no_context(&self, copy: &Copy) -> Error {
+    pub(crate) fn no_context(copy: &Copy) -> Error {
         Error::Step {
             message: "there is no build context to copy from".to_owned(),
             span: copy.sources.first().map_or_else(Span::default, |(_, span)| *span),
@@ -131,7 +146,7 @@ impl Build<'_> {
     }
 
     /// A copy that failed, at the instruction.
-    pub(crate) fn copy_error(&self, span: Span, error: copy::CopyError) -> Error {
+    pub(crate) fn copy_error(span: Span, error: copy::CopyError) -> Error {
         Error::Step { message: error.to_string(), span, hint: None }
     }
 

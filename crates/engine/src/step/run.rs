@@ -71,10 +71,10 @@ impl Build<'_> {
             spec.env.push(format!("SOURCE_DATE_EPOCH={}", self.epoch));
         }
         for mount in &run.mounts {
-            if let plan::MountKind::Secret { id, env: Some(name), .. } = &mount.kind {
-                if let Some(secret) = self.request.secrets.get(id) {
-                    spec.env.push(format!("{name}={}", String::from_utf8_lossy(&secret.0)));
-                }
+            if let plan::MountKind::Secret { id, env: Some(name), .. } = &mount.kind
+                && let Some(secret) = self.request.secrets.get(id)
+            {
+                spec.env.push(format!("{name}={}", String::from_utf8_lossy(&secret.0)));
             }
         }
         spec.cwd.clone_from(&run.cwd);

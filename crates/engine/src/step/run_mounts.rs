@@ -110,8 +110,9 @@ impl Build<'_> {
             unpack: false,
             no_cache: false,
         };
-        let context = self.contexts.get(from).ok_or_else(|| self.no_context(&copy))?;
-        let selection = self.select(&copy, &context.root, &context.ignore)?;
+        let context = self.contexts.get(from).ok_or_else(|| Self::no_context(&copy))?;
+        let mut selection = self.select(&copy, &context.root, &context.ignore)?;
+        self.date_context_files(&mut selection);
         let scratch = self.images.store.scratch_dir()?;
         let to = filesystem::open_directory(scratch.path())?;
         let options = copy::CopyOptions {
@@ -121,7 +122,7 @@ impl Build<'_> {
             ..copy::CopyOptions::default()
         };
         copy::copy(&selection, context.root.as_fd(), to.as_fd(), &options)
-            .map_err(|error| self.copy_error(mount.span, error))?;
+            .map_err(|error| Self::copy_error(mount.span, error))?;
         let source = sandbox::Source::Path(scratch.path().join("content"));
         mounts.scratch.push(scratch);
         Ok(source)

@@ -16,7 +16,7 @@ use crate::args::{Build, Network, Progress};
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, Kind};
 use crate::output_flag;
-use crate::progress::View;
+use crate::progress::{View, print_summary};
 
 /// Largest Dockerfile that is read, bytes.
 const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
@@ -65,7 +65,7 @@ fn carry_out(
     }
     let shown = mode != Progress::Quiet && mode != Progress::None;
     if let (Some(image), true) = (&outcome.image, shown) {
-        view.summary(&outcome, image);
+        print_summary(image);
     }
     let stdout_taken = request.outputs.iter().any(flags::writes_to_stdout);
     match &outcome.image {

@@ -164,10 +164,11 @@ pub(super) fn check_outputs(outputs: &[Output], tags: &[Reference]) -> Result<()
         );
     }
     for output in outputs {
-        if let Output::Image { names, push: true, .. } = output {
-            if names.is_empty() && tags.is_empty() {
-                return Err(Failure::usage("type=registry needs a name").hint("give one with -t or name="));
-            }
+        if let Output::Image { names, push: true, .. } = output
+            && names.is_empty()
+            && tags.is_empty()
+        {
+            return Err(Failure::usage("type=registry needs a name").hint("give one with -t or name="));
         }
     }
     Ok(())

@@ -6,6 +6,9 @@ use jettison_oci::AnyManifest;
 use jettison_store::Store;
 use serde_json::json;
 
+use jettison_ui::bytes::for_people;
+use jettison_ui::table::Table;
+
 use super::print;
 use crate::args::Images;
 use crate::environment::Environment;
@@ -13,7 +16,7 @@ use crate::failure::Failure;
 
 pub(crate) fn run(args: &Images, environment: &Environment) -> Result<ExitCode, Failure> {
     let store = environment.store()?;
-    let mut rows = vec![["NAME", "DIGEST", "COMPRESSED"].map(str::to_owned)];
+    let mut table = Table::new(["NAME", "DIGEST", "COMPRESSED"]).right(&[2]);
     let mut lines = String::new();
     for image in store.images()? {
         let digest = &image.descriptor.digest;
@@ -27,17 +30,13 @@ pub(crate) fn run(args: &Images, environment: &Environment) -> Result<ExitCode, 
                 json!({"name": name, "digest": digest, "compressedBytes": bytes})
             ));
         } else {
-            rows.push([
-                image.reference.familiar(),
-                digest.short().to_owned(),
-                crate::bytes::for_people(bytes),
-            ]);
+            table.row([image.reference.familiar(), digest.short().to_owned(), for_people(bytes)]);
         }
     }
     if args.quiet || args.json {
         return print(&lines);
     }
-    print(&crate::bytes::table(&rows))
+    print(&table.to_string())
 }
 
 /// Bytes that a pull of the image transfers.

@@ -11,10 +11,10 @@ const SHORT_DIGEST_MIN: usize = 6;
 
 /// The image that `text` means.
 pub(super) fn find(store: &Store, text: &str) -> Result<(Option<Reference>, Descriptor), Failure> {
-    if let Ok(reference) = text.parse::<Reference>() {
-        if let Some(record) = store.image(&reference)? {
-            return Ok((Some(reference), record.descriptor));
-        }
+    if let Ok(reference) = text.parse::<Reference>()
+        && let Some(record) = store.image(&reference)?
+    {
+        return Ok((Some(reference), record.descriptor));
     }
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     if hex.len() >= SHORT_DIGEST_MIN && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -30,10 +30,10 @@ pub(super) fn find(store: &Store, text: &str) -> Result<(Option<Reference>, Desc
             [] => {}
             _ => return Err(Failure::usage(format!("{text:?} is the beginning of several digests"))),
         }
-        if let Ok(digest) = format!("sha256:{hex}").parse::<Digest>() {
-            if let Some(size) = store.has_blob(&digest)? {
-                return Ok((None, untagged(store, digest, size)?));
-            }
+        if let Ok(digest) = format!("sha256:{hex}").parse::<Digest>()
+            && let Some(size) = store.has_blob(&digest)?
+        {
+            return Ok((None, untagged(store, digest, size)?));
         }
     }
     Err(Error::NoSuchImage(text.to_owned()).into())

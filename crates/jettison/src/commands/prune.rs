@@ -15,7 +15,7 @@ const KEEP_USED_S: i64 = 7 * 24 * 3600;
 pub(crate) fn run(args: &Prune, environment: &Environment) -> Result<ExitCode, Failure> {
     let keep_bytes = match &args.keep_storage {
         None => None,
-        Some(text) => Some(crate::bytes::parse(text).ok_or_else(|| {
+        Some(text) => Some(jettison_ui::bytes::parse(text).ok_or_else(|| {
             Failure::usage(format!("--keep-storage {text:?} is no size")).hint("write it like 5GB")
         })?),
     };
@@ -31,6 +31,6 @@ pub(crate) fn run(args: &Prune, environment: &Environment) -> Result<ExitCode, F
         report.results,
         report.snapshots,
         report.blobs,
-        crate::bytes::for_people(report.bytes)
+        jettison_ui::bytes::for_people(report.bytes)
     ))
 }

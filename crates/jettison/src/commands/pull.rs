@@ -8,7 +8,7 @@ use super::{names, print};
 use crate::args::{self, Pull};
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::progress::Transfers;
+use crate::progress;
 
 pub(crate) fn run(args: &Pull, environment: &Environment) -> Result<ExitCode, Failure> {
     let reference = names::reference(&args.image)?;
@@ -21,8 +21,8 @@ pub(crate) fn run(args: &Pull, environment: &Environment) -> Result<ExitCode, Fa
     let _in_use = store.use_shared()?;
     let images = environment.images(&store, &registry);
     let mode = if args.quiet { args::Progress::Quiet } else { args::Progress::Auto };
-    let transfers = Transfers::start(mode, &format!("pulling {}", reference.familiar()));
-    let image = transfers.finish(|progress| {
+    let name = format!("pull {}", reference.familiar());
+    let image = progress::transfer(mode, "Pulling", &name, |progress| {
         let image = images.resolve(&reference, &platform, true)?;
         if args.unpack {
             images.unpack(&image, progress)?;

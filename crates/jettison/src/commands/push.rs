@@ -6,7 +6,7 @@ use super::{names, print};
 use crate::args::{self, Push};
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::progress::Transfers;
+use crate::progress;
 
 pub(crate) fn run(args: &Push, environment: &Environment) -> Result<ExitCode, Failure> {
     let store = environment.store()?;
@@ -24,7 +24,9 @@ pub(crate) fn run(args: &Push, environment: &Environment) -> Result<ExitCode, Fa
         }
     };
     let mode = if args.quiet { args::Progress::Quiet } else { args::Progress::Auto };
-    let transfers = Transfers::start(mode, &format!("pushing {}", destination.familiar()));
-    let digest = transfers.finish(|progress| Ok(images.push(&destination, &descriptor, progress)?))?;
+    let title = format!("push {}", destination.familiar());
+    let digest = progress::transfer(mode, "Pushing", &title, |progress| {
+        Ok(images.push(&destination, &descriptor, progress)?)
+    })?;
     print(&format!("{digest}\n"))
 }

@@ -10,10 +10,10 @@ use jettison_oci::{ContainerConfig, Platform};
 use jettison_sandbox::{self as sandbox, Root, Spec, Stdio};
 
 use super::names;
-use crate::args::{self, Network, Run};
+use crate::args::{Network, Progress, Run};
 use crate::environment::Environment;
 use crate::failure::{Failure, Kind};
-use crate::progress::Transfers;
+use crate::progress;
 
 /// PATH of an image that sets none. Source: BuildKit `util/system/path.go`.
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,8 +48,15 @@ fn start(args: &Run, environment: &Environment) -> Result<ExitCode, Failure> {
         Some(image) => image,
         None => images.resolve(&names::reference(&args.image)?, &platform, false)?,
     };
-    let transfers = Transfers::start(args::Progress::Auto, &format!("unpack {}", args.image));
-    let snapshot = transfers.finish(|progress| Ok(images.unpack(&image, progress)?))?;
+    let snapshot = match images.unpacked(&image)? {
+        Some(snapshot) => snapshot,
+        None => {
+            let name = format!("unpack {}", args.image);
+            progress::transfer(Progress::Auto, "Unpacking", &name, |progress| {
+                Ok(images.unpack(&image, progress)?)
+            })?
+        }
+    };
     let draft = store.begin_snapshot(snapshot.as_ref())?;
     let root = if draft.lowers().is_empty() {
         Root::Directory(draft.fs().to_owned())
