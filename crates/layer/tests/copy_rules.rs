@@ -3,7 +3,7 @@
 //! Source of the rules: BuildKit `frontend/dockerfile/dockerfile_copy_test.go`, `dockerfile_parents_test.go`,
 //! `exclude_patterns_test.go`, and the running builder.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says why and ends")]
 
 #[path = "copy_rules/conflicts.rs"]
 mod conflicts;

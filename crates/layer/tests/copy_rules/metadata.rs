@@ -15,12 +15,12 @@ fn mode(trees: &Trees, path: &str, mode: u32) {
     fs::set_permissions(trees.from().join(path), fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn octal(mode: u32) -> Option<Chmod> {
-    Some(Chmod::Octal(mode))
+fn octal(mode: u32) -> Chmod {
+    Chmod::Octal(mode)
 }
 
-fn symbolic(text: &str) -> Option<Chmod> {
-    Some(Chmod::Symbolic(Clauses::parse(text).unwrap()))
+fn symbolic(text: &str) -> Chmod {
+    Chmod::Symbolic(Clauses::parse(text).unwrap())
 }
 
 #[test]
@@ -65,11 +65,11 @@ fn an_existing_top_directory_keeps_its_mode_and_nested_ones_do_not() {
 #[test]
 fn an_octal_chmod_applies_to_everything_but_links() {
     let trees = Trees::new(&SOURCE, &[]);
-    trees.copy_with(&["top"], CopyOptions { chmod: octal(0o777), ..to("/parent/foo") }).unwrap();
-    trees.copy_with(&["top"], CopyOptions { chmod: octal(0o770), ..to("/parent/sub/foo") }).unwrap();
+    trees.copy_with(&["top"], CopyOptions { chmod: Some(octal(0o777)), ..to("/parent/foo") }).unwrap();
+    trees.copy_with(&["top"], CopyOptions { chmod: Some(octal(0o770)), ..to("/parent/sub/foo") }).unwrap();
     assert_eq!((trees.mode("parent"), trees.mode("parent/foo")), (0o777, 0o777));
     assert_eq!((trees.mode("parent/sub"), trees.mode("parent/sub/foo")), (0o770, 0o770));
-    trees.copy_with(&["d"], CopyOptions { chmod: octal(0o4711), ..to("/x") }).unwrap();
+    trees.copy_with(&["d"], CopyOptions { chmod: Some(octal(0o4711)), ..to("/x") }).unwrap();
     for path in ["x", "x/f", "x/s", "x/s/g"] {
         assert_eq!(trees.mode(path), 0o4711, "{path}");
     }
@@ -81,11 +81,11 @@ fn a_symbolic_chmod_leaves_made_directories_alone() {
     let trees = Trees::new(&SOURCE, &[]);
     mode(&trees, "d/f", 0o600);
     mode(&trees, "d/s", 0o700);
-    trees.copy_with(&["d"], CopyOptions { chmod: symbolic("go=u,a-w"), ..to("/p/x") }).unwrap();
+    trees.copy_with(&["d"], CopyOptions { chmod: Some(symbolic("go=u,a-w")), ..to("/p/x") }).unwrap();
     assert_eq!((trees.mode("p"), trees.mode("p/x")), (0o755, 0o755));
     assert_eq!((trees.mode("p/x/f"), trees.mode("p/x/s")), (0o444, 0o555));
     let inline = vec![(b"script".to_vec(), Vec::new())];
-    trees.copy_with(&[], CopyOptions { inline, chmod: symbolic("+x"), ..to("/i/") }).unwrap();
+    trees.copy_with(&[], CopyOptions { inline, chmod: Some(symbolic("+x")), ..to("/i/") }).unwrap();
     assert_eq!((trees.mode("i"), trees.mode("i/script")), (0o755, 0o755));
 }
 

@@ -36,7 +36,9 @@ impl Trees {
         let trees = Self { dir: TempDir::new().unwrap() };
         for (root, lines) in [(trees.from(), from), (trees.to(), to)] {
             fs::create_dir(&root).unwrap();
-            lines.iter().for_each(|line| make(&root, line));
+            for line in lines {
+                make(&root, line);
+            }
             age(&root);
         }
         trees
