@@ -117,9 +117,20 @@ fn present(package: Package) -> bool {
     }
 }
 
-/// Whether a program asks for no loader: Debian's other busybox package does, and starts on no empty root.
+/// Whether a 64-bit ELF program names no loader (no program header of type PT_INTERP): Debian's other busybox package
+/// names one, and starts on no empty root.
 fn is_static(program: &PathBuf) -> bool {
-    std::fs::read(program).is_ok_and(|bytes| !bytes.windows(8).any(|window| window == b"ld-linux"))
+    const PT_INTERP: u32 = 3;
+    let Ok(bytes) = std::fs::read(program) else { return false };
+    let number = |at: usize, size: usize| -> Option<u64> {
+        let field = bytes.get(at..at + size)?;
+        Some(field.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    let headers = || -> Option<Vec<u64>> {
+        let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count).map(|index| number(usize::try_from(start + index * size).ok()?, 4)).collect()
+    };
+    bytes.starts_with(b"\x7fELF") && headers().is_some_and(|types| !types.contains(&u64::from(PT_INTERP)))
 }
 
 #[cfg(test)]
