@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use jettison_layer::select::{self, Mask, Selector};
 use jettison_oci::{Digest, Hasher};
 use jettison_plan::key::{self, Key};
-use jettison_plan::{Action, Copy, Fs, MountKind, Run, Source, StepId};
+use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, Run, Source, StepId};
 use jettison_store::SnapshotId;
 
 use crate::build::Build;
@@ -141,7 +141,10 @@ impl Build<'_> {
         from_context: bool,
     ) -> Result<Digest, Error> {
         let selection = self.select(copy, root, ignore)?;
-        let mask = Mask { owner: from_context || copy.chown.is_some(), mode: copy.chmod.is_some() };
+        let mask = Mask {
+            owner: from_context || copy.chown.is_some(),
+            mode: matches!(copy.chmod, Some(Chmod::Octal(_))),
+        };
         select::content_digest(&selection, root.as_fd(), self.images.store, mask, self.request.threads)
             .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
     }
@@ -236,7 +239,15 @@ enum Names {
 /// Everything of `copy` that decides which content is hashed, as an unambiguous text.
 fn selection_name(copy: &Copy) -> String {
     let sources: Vec<&String> = copy.sources.iter().map(|(path, _)| path).collect();
-    let text =
-        format!("{:?}", (sources, &copy.excludes, copy.parents, copy.chown.is_some(), copy.chmod.is_some()));
+    let text = format!(
+        "{:?}",
+        (
+            sources,
+            &copy.excludes,
+            copy.parents,
+            copy.chown.is_some(),
+            matches!(copy.chmod, Some(Chmod::Octal(_)))
+        )
+    );
     Digest::sha256(text.as_bytes()).to_string()
 }

@@ -212,3 +212,14 @@ fn secrets_reach_no_layer_and_no_history() {
     let listed = crate::fixture::tar_list(&files);
     assert!(!listed.iter().any(|l| l.ends_with(" run/")), "the mount point is in the layer");
 }
+
+#[test]
+fn a_mode_that_a_symbolic_chmod_builds_on_counts() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nCOPY --chmod=u+x f /f\n", &[("f", "1")]);
+    let set = |mode| fs::set_permissions(folder.path().join("f"), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o644);
+    let first = jettison.build(folder.path(), &[]);
+    set(0o600);
+    assert_ne!(jettison.build(folder.path(), &[]), first);
+}
