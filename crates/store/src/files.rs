@@ -31,7 +31,10 @@ impl FileDigests for Store {
         let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded {
             // Without the memory files are hashed again: slower, never wrong.
-            state.known = self.load_file_digests().unwrap_or_default();
+            for (place, known) in self.load_file_digests().unwrap_or_default() {
+                // What this process has hashed meanwhile is newer.
+                state.known.entry(place).or_insert(known);
+            }
             state.loaded = true;
         }
         state

@@ -18,8 +18,11 @@ pub struct PartialBlob {
     file: File,
     path: PathBuf,
     blobs: PathBuf,
+    digest: Digest,
     hasher: Hasher,
     length: u64,
+    /// Somebody finished the blob while we waited: `file` is the blob, and only read.
+    done: bool,
     _lock: Lock,
 }
 
@@ -30,10 +33,15 @@ impl Store {
         fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
         let path = folder.join(digest.hex());
         let lock = lock::exclusive(&folder.join(format!("{}.lock", digest.hex())))?.passing();
+        let blobs = self.root().join("blobs");
+        let (digest, hasher) = (digest.clone(), digest.hasher());
+        if self.has_blob(&digest)?.is_some() {
+            let file = self.open_blob(&digest)?;
+            return Ok(PartialBlob { file, path, blobs, digest, hasher, length: 0, done: true, _lock: lock });
+        }
         let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = open.map_err(Error::io("write", &path))?;
-        let blobs = self.root().join("blobs");
-        Ok(PartialBlob { file, path, blobs, hasher: digest.hasher(), length: 0, _lock: lock })
+        Ok(PartialBlob { file, path, blobs, digest, hasher, length: 0, done: false, _lock: lock })
     }
 }
 
@@ -54,6 +62,17 @@ impl PartialBlob {
         }
     }
 
+    /// Throws away what is there, to begin again.
+    pub fn restart(&mut self) -> io::Result<()> {
+        if !self.done {
+            self.file.set_len(0)?;
+            self.file.seek(SeekFrom::Start(0))?;
+            self.hasher = self.digest.hasher();
+            self.length = 0;
+        }
+        Ok(())
+    }
+
     /// The hash over all bytes so far.
     pub fn hasher(&self) -> Hasher {
         self.hasher.clone()
@@ -61,6 +80,9 @@ impl PartialBlob {
 
     /// Makes the download a blob. Wrong content is removed, so that the next try starts anew.
     pub fn commit(self, expected: &Digest) -> Result<()> {
+        if self.done {
+            return Ok(());
+        }
         if let Err(error) = blob::verify(self.hasher.clone(), expected) {
             let _ = fs::remove_file(&self.path);
             return Err(error);
@@ -72,6 +94,9 @@ impl PartialBlob {
 
 impl Write for PartialBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.done {
+            return Ok(bytes.len());
+        }
         let n = self.file.write(bytes)?;
         self.hasher.update(&bytes[..n]);
         self.length += n as u64;
