@@ -66,7 +66,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Compiles jettison while, if need be, the bases are made of packages; returns with both done.
-fn program_and_bases(wanted: &[Standin]) -> Result<Jettison> {
+pub fn program_and_bases(wanted: &[Standin]) -> Result<Jettison> {
     let hub = step("is docker.io there?", || Ok(standin::docker_hub_answers()))?;
     let mut making = Vec::new();
     if !hub {

@@ -1,0 +1,230 @@
+//! What is measured: each workload is a build context and a series of phases on it.
+//!
+//! They are those of the published comparison that the project started from: the founding example, many small steps,
+//! many small files, one large tree, independent stages.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::repository;
+
+/// Small files, and folders that they lie in.
+const FILES: usize = 20_000;
+const FOLDERS: usize = 200;
+
+/// What a builder may know when a phase begins.
+pub enum Before {
+    /// All that the phases before left.
+    Nothing,
+    /// Nothing at all; the base must be pulled.
+    Forget,
+    /// The base and nothing else.
+    ForgetButBase,
+}
+
+/// Where the image goes.
+#[derive(Clone, Copy)]
+pub enum Ending {
+    /// The builder's own store.
+    Store,
+    /// A file for `docker load`, its layers not compressed: the form that all of the builders can write.
+    Archive,
+    /// A registry, its layers compressed by gzip.
+    Push,
+}
+
+/// One measured build.
+pub struct Phase {
+    /// What the row of the report says.
+    pub label: &'static str,
+    /// What the builder may know.
+    pub before: Before,
+    /// What happens to the context; the number is another one each time.
+    pub edit: fn(&Path, u64) -> Result<()>,
+}
+
+/// A context and the builds of it.
+pub struct Workload {
+    /// For `--only`.
+    pub name: &'static str,
+    /// Makes the context.
+    pub set_up: fn(&Path) -> Result<()>,
+    /// Where images go.
+    pub ending: Ending,
+    /// The builds, in this order.
+    pub phases: Vec<Phase>,
+}
+
+/// All workloads, in the order of the report.
+pub fn all() -> Vec<Workload> {
+    use Before::{Forget, ForgetButBase, Nothing};
+    let phase = |label, before, edit| Phase { label, before, edit };
+    vec![
+        Workload {
+            name: "example",
+            set_up: example,
+            ending: Ending::Store,
+            phases: vec![
+                phase("example: cold, with pull of the base", Forget, change_line),
+                phase("example: no-op", Nothing, nothing),
+                phase("example: one source line changed", Nothing, change_line),
+            ],
+        },
+        Workload {
+            name: "run50",
+            set_up: empty,
+            ending: Ending::Store,
+            phases: vec![
+                phase("50 × RUN true: none cached", ForgetButBase, fifty_runs),
+                phase("50 × RUN true: all cached", Nothing, nothing),
+            ],
+        },
+        Workload {
+            name: "files",
+            set_up: many_files,
+            ending: Ending::Archive,
+            phases: vec![
+                phase("20,000 files, archive: first", Forget, change_file),
+                phase("20,000 files, archive: no-op", Nothing, nothing),
+                phase("20,000 files, archive: one changed", Nothing, change_file),
+            ],
+        },
+        Workload {
+            name: "files-push",
+            set_up: many_files,
+            ending: Ending::Push,
+            phases: vec![
+                phase("20,000 files, push: first", Forget, change_file),
+                phase("20,000 files, push: no-op", Nothing, nothing),
+                phase("20,000 files, push: one changed", Nothing, change_file),
+            ],
+        },
+        Workload {
+            name: "large",
+            set_up: large_tree,
+            ending: Ending::Archive,
+            phases: vec![phase("COPY --from of 0.9 GB, archive", ForgetButBase, nothing)],
+        },
+        Workload {
+            name: "large-push",
+            set_up: large_tree,
+            ending: Ending::Push,
+            phases: vec![phase("COPY --from of 0.9 GB, push", ForgetButBase, nothing)],
+        },
+        Workload {
+            name: "stages",
+            set_up: empty,
+            ending: Ending::Store,
+            phases: vec![phase("6 independent stages of sleep 2", ForgetButBase, six_stages)],
+        },
+    ]
+}
+
+fn nothing(_: &Path, _: u64) -> Result<()> {
+    Ok(())
+}
+
+fn empty(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn example(context: &Path) -> Result<()> {
+    let source = repository::root().join("examples/hello-go");
+    for name in ["main.go", "go.mod", "Dockerfile", ".dockerignore"] {
+        std::fs::copy(source.join(name), context.join(name))?;
+    }
+    Ok(())
+}
+
+fn change_line(context: &Path, nonce: u64) -> Result<()> {
+    let text = std::fs::read_to_string(repository::root().join("examples/hello-go/main.go"))?;
+    Ok(std::fs::write(
+        context.join("main.go"),
+        text.replace("Hello world!", &format!("Hello world {nonce}!")),
+    )?)
+}
+
+fn fifty_runs(context: &Path, nonce: u64) -> Result<()> {
+    let mut text = String::from("FROM golang:1.11\n");
+    for number in 0..50 {
+        writeln!(text, "RUN true {nonce} {number}")?;
+    }
+    Ok(std::fs::write(context.join("Dockerfile"), text)?)
+}
+
+fn many_files(context: &Path) -> Result<()> {
+    let mut random = 42_u64;
+    for number in 0..FILES {
+        let folder = context.join(format!("files/{:03}", number % FOLDERS));
+        if number < FOLDERS {
+            std::fs::create_dir_all(&folder)?;
+        }
+        std::fs::write(folder.join(format!("{number:05}.txt")), small_text(&mut random))?;
+    }
+    Ok(std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY files /files\n")?)
+}
+
+fn change_file(context: &Path, nonce: u64) -> Result<()> {
+    Ok(std::fs::write(context.join("files/007/00007.txt"), format!("changed {nonce}\n"))?)
+}
+
+/// Text of 0.5 to 8 kB that compresses about as well as source code does.
+fn small_text(random: &mut u64) -> String {
+    const WORDS: &[&str] =
+        &["func", "return", "layer", "digest", "err", "nil", "string", "{", "}", "=", "if", "range"];
+    // Knuth's MMIX generator: the same files on every machine.
+    let mut next = || {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*random >> 33) as usize
+    };
+    let length = 512 + next() % 7680;
+    let mut text = String::with_capacity(length + 16);
+    while text.len() < length {
+        let word = next();
+        text.push_str(WORDS[word % WORDS.len()]);
+        match word % 7 {
+            0 => text.push_str(&format!("{:x}", next() & 0xffff)),
+            1 => text.push('\n'),
+            _ => text.push(' '),
+        }
+    }
+    text
+}
+
+fn large_tree(context: &Path) -> Result<()> {
+    let text = "FROM golang:1.11 as build\nFROM scratch\nCOPY --from=build /usr /usr\n";
+    Ok(std::fs::write(context.join("Dockerfile"), text)?)
+}
+
+fn six_stages(context: &Path, nonce: u64) -> Result<()> {
+    let mut text = String::new();
+    for stage in 0..6 {
+        write!(text, "FROM golang:1.11 as stage{stage}\nRUN sleep 2 && echo {nonce} > /out{stage}\n\n")?;
+    }
+    text.push_str("FROM scratch\n");
+    for stage in 0..6 {
+        writeln!(text, "COPY --from=stage{stage} /out{stage} /")?;
+    }
+    Ok(std::fs::write(context.join("Dockerfile"), text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_texts_are_the_same_each_time_and_small() {
+        let (mut one, mut two) = (42, 42);
+        let texts: Vec<String> = (0..50).map(|_| small_text(&mut one)).collect();
+        assert!(texts.iter().all(|text| *text == small_text(&mut two)));
+        assert!(texts.iter().all(|text| (512..8300).contains(&text.len())));
+    }
+
+    #[test]
+    fn the_line_that_is_changed_is_in_the_example() {
+        let text = std::fs::read_to_string(repository::root().join("examples/hello-go/main.go")).unwrap();
+        assert!(text.contains("\"Hello world!"), "else nothing would change");
+    }
+}
