@@ -1,82 +1,113 @@
-//! Every folder of `tests/dockerfiles/` is a case: `Dockerfile`, further files as the context, and `expected`, what
-//! must come out: files as GNU tar lists them and the config, or the error.
+//! Every file below `tests/dockerfiles/` is a case: a Dockerfile, its context, and what must come out: for each
+//! instruction the files of its layer with mode, owner and content, then the config; or the error.
 //!
-//! `arguments` (one a line) are added to the command. `JETTISON_UPDATE=1` rewrites `expected`; read the diff.
+//! The format is in crates/corpus/src/case.rs. `JETTISON_UPDATE=1` rewrites what is expected; read the difference, and
+//! check it against the rule that the case names. `JETTISON_CASE=copy/` runs only the cases whose name has that in it.
 
-use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::fixture::{Jettison, program};
+use jettison_corpus::{Base, Case, Image, outcome};
 
-fn cases() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/dockerfiles")
+use crate::fixture::{Jettison, Ran, folder};
+
+fn cases() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/dockerfiles");
+    let mut cases = jettison_corpus::all(&folder).unwrap();
+    if let Ok(part) = std::env::var("JETTISON_CASE") {
+        cases.retain(|case| case.name.contains(&part));
+    }
+    cases
+}
+
+/// The builder, with one store for all cases: what one of them caches, another may hit, and must get the same.
+struct Runner {
+    jettison: Jettison,
+    bases: Vec<Base>,
+}
+
+impl Runner {
+    fn new() -> Self {
+        let mut runner = Self { jettison: Jettison::with_busybox(), bases: Vec::new() };
+        let folder = folder("FROM busybox\n", &[]);
+        let archive = folder.path().join("image.tar");
+        runner.build(&[], folder.path(), &archive).ok();
+        runner.bases = vec![Base { name: "busybox", image: Image::read(&archive).unwrap() }];
+        runner
+    }
+
+    /// What comes out of a case, as text.
+    fn run(&self, case: &Case) -> String {
+        let work = tempfile::tempdir().unwrap();
+        let context = work.path().join("context");
+        case.lay_out(&context).unwrap();
+        let archive = work.path().join("image.tar");
+        match self.build(&case.arguments, &context, &archive) {
+            Ran { code: 0, .. } => outcome(&Image::read(&archive).unwrap(), &self.bases),
+            failed => format!("exit code {}\n{}", failed.code, failed.stderr),
+        }
+    }
+
+    fn build(&self, arguments: &[String], context: &Path, archive: &Path) -> Ran {
+        let output = format!("type=docker,compression=uncompressed,dest={}", archive.display());
+        let mut command = self.jettison.command();
+        command.current_dir(context).args(["build", "--progress=quiet", "--output", &output]);
+        command.args(arguments).arg(".");
+        command.output().unwrap().into()
+    }
+}
+
+/// Runs `check` for every case, as many at a time as there are cores; the texts that it gives are collected.
+fn for_each(cases: &[Case], check: impl Fn(&Case) -> Option<String> + Sync) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    // A case waits for processes and disks more than it computes.
+    let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some(text) = check(case) {
+                        found.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort();
+    found
 }
 
 #[test]
 fn corpus() {
-    let jettison = Jettison::with_busybox();
-    let mut wrong = Vec::new();
-    let mut names: Vec<PathBuf> = fs::read_dir(cases()).unwrap().map(|e| e.unwrap().path()).collect();
-    names.retain(|p| p.is_dir());
-    names.sort();
-    for case in &names {
-        let found = outcome(&jettison, case);
-        let expected = case.join("expected");
-        if std::env::var_os("JETTISON_UPDATE").is_some() {
-            fs::write(&expected, &found).unwrap();
-        } else if fs::read_to_string(&expected).unwrap_or_default() != found {
-            wrong.push(format!("== {}\n{found}", case.file_name().unwrap().to_string_lossy()));
+    let runner = Runner::new();
+    let cases = cases();
+    let update = std::env::var_os("JETTISON_UPDATE").is_some();
+    let wrong = for_each(&cases, |case| {
+        let found = runner.run(case);
+        if found == case.expected {
+            return None;
         }
-    }
-    assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), names.len(), wrong.join("\n"));
+        if update {
+            case.rewrite(&found).unwrap();
+            return None;
+        }
+        Some(format!("== {}\n{}", case.name, difference(&case.expected, &found)))
+    });
+    assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// Builds a copy of `case`, so that modes and owners are the same on every machine.
-fn outcome(jettison: &Jettison, case: &Path) -> String {
-    let work = tempfile::tempdir().unwrap();
-    let context = work.path().join("context");
-    program("cp", &["-r", case.to_str().unwrap(), context.to_str().unwrap()]).ok();
-    program("chmod", &["-R", "u=rwX,go=rX", context.to_str().unwrap()]).ok();
-    for name in ["expected", "arguments"] {
-        let _ = fs::remove_file(context.join(name));
-    }
-    let tar = work.path().join("out.tar");
-    let output = format!("type=tar,dest={}", tar.display());
-    let arguments = fs::read_to_string(case.join("arguments")).unwrap_or_default();
-    let mut args = vec!["--progress=quiet", "-t", "case", "-o", "type=image", "-o", &output];
-    args.extend(arguments.lines());
-    let mut command = jettison.command();
-    command.current_dir(&context).env("SOURCE_DATE_EPOCH", "315532800").arg("build").args(args).arg(".");
-    let ran = crate::fixture::Ran::from(command.output().unwrap());
-    let mut text = String::new();
-    if ran.code != 0 {
-        let _ = write!(text, "exit code {}\n{}", ran.code, ran.stderr);
-        return text;
-    }
-    text.push_str("# files that busybox does not have\n");
-    let listed = program("tar", &["-tvf", tar.to_str().unwrap(), "--numeric-owner", "--utc"]).ok();
-    for line in listed.lines() {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let name = fields[5..].join(" ");
-        if !from_base(&name) {
-            let _ = writeln!(text, "{} {} {} {name}", fields[0], fields[1], fields[2]);
-        }
-    }
-    let image = jettison.inspect("case");
-    let _ = writeln!(text, "# config\n{}", serde_json::to_string_pretty(&image["config"]["config"]).unwrap());
-    text.push_str("# history\n");
-    for entry in image["config"]["history"].as_array().unwrap() {
-        let empty = if entry["empty_layer"] == true { " (empty)" } else { "" };
-        let _ = writeln!(text, "{}{empty}", entry["created_by"].as_str().unwrap_or("-"));
-    }
-    text
-}
-
-fn from_base(name: &str) -> bool {
-    let base =
-        ["bin/", "dev/", "home/", "proc/", "root/", "sys/", "tmp/", "usr/", "usr/bin/", "var/", "var/tmp/"];
-    base.contains(&name)
-        || ["etc/", "etc/passwd", "etc/group", "home/app/"].contains(&name)
-        || (name.starts_with("bin/") && !name.contains("case"))
+/// Lines that only one of the texts has, with `-` and `+`; the others as they are.
+fn difference(expected: &str, found: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let rest = (old.len() - start).min(new.len() - start);
+    let end = (0..rest).take_while(|n| old[old.len() - 1 - n] == new[new.len() - 1 - n]).count();
+    let mut lines: Vec<String> = old[..start].iter().map(|line| format!("  {line}")).collect();
+    lines.extend(old[start..old.len() - end].iter().map(|line| format!("- {line}")));
+    lines.extend(new[start..new.len() - end].iter().map(|line| format!("+ {line}")));
+    lines.extend(old[old.len() - end..].iter().map(|line| format!("  {line}")));
+    lines.join("\n") + "\n"
 }
