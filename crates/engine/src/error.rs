@@ -52,6 +52,14 @@ pub enum Error {
         /// What may help.
         hint: Option<String>,
     },
+    /// Files could not be copied.
+    #[error("{source}")]
+    Copy {
+        /// Place of the instruction.
+        span: Span,
+        /// Why.
+        source: layer::copy::CopyError,
+    },
     /// A feature of the language that jettison does not have yet.
     #[error("{feature} is not supported yet")]
     Unsupported {
@@ -146,6 +154,23 @@ impl Error {
         }
     }
 
+    /// Whether the cause, however deep, is a disk without space or a user without quota.
+    pub fn is_disk_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = match (error.downcast_ref::<io::Error>(), error.downcast_ref::<rustix::io::Errno>()) {
+                (Some(error), _) => Some(error.kind()),
+                (None, Some(errno)) => Some(errno.kind()),
+                (None, None) => None,
+            };
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Place in the Dockerfile, if the error has one.
     pub fn span(&self) -> Option<Span> {
         match self {
@@ -153,6 +178,7 @@ impl Error {
             Self::RunFailed { span, .. }
             | Self::Sandbox { span, .. }
             | Self::Step { span, .. }
+            | Self::Copy { span, .. }
             | Self::BaseImage { span, .. } => Some(*span),
             Self::Unsupported { span, .. } => *span,
             _ => None,

@@ -171,6 +171,9 @@ impl From<engine::Error> for Failure {
             }
             failure
         };
+        if error.is_disk_full() {
+            return at(Kind::Store, message, Some(DISK_FULL.to_owned()));
+        }
         match error {
             E::Dockerfile(diagnostics) => Self { diagnostics, ..Self::new(Kind::Dockerfile, message) },
             E::RunFailed { tail, .. } => Self { tail, ..at(Kind::Failed, message, None) },
@@ -179,6 +182,7 @@ impl From<engine::Error> for Failure {
                 at(inner.kind, message, inner.hint)
             }
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
+            E::Copy { .. } => at(Kind::Dockerfile, message, None),
             E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
             E::BaseImage { source, .. } => {
                 let inner = Self::from(*source);
@@ -198,15 +202,7 @@ impl From<engine::Error> for Failure {
                     ..Self::new(Kind::Environment, "")
                 }
             }
-            E::Io { source, .. } => {
-                let failure = Self::new(Kind::Failed, message);
-                if source.kind() == std::io::ErrorKind::StorageFull {
-                    failure.hint(DISK_FULL)
-                } else {
-                    failure
-                }
-            }
-            E::Layer { .. } => Self::new(Kind::Failed, message),
+            E::Io { .. } | E::Layer { .. } => Self::new(Kind::Failed, message),
             E::Canceled => Self { canceled: true, ..Self::new(Kind::Failed, "canceled") },
         }
     }

@@ -20,10 +20,10 @@ pub enum Error {
     Damaged(String),
     /// The stream could not be read at all (network, disk, decompression).
     #[error("cannot read the layer: {0}")]
-    Read(io::Error),
+    Read(#[source] io::Error),
     /// The stream could not be written.
     #[error("cannot write the layer: {0}")]
-    Write(io::Error),
+    Write(#[source] io::Error),
     /// The layer says something that no layer may say.
     #[error("{path:?}: {reason}")]
     Invalid {

@@ -51,7 +51,7 @@ impl Build<'_> {
             self.date_context_files(&mut selection);
         }
         copy::copy(&selection, from.as_fd(), to.as_fd(), &options)
-            .map_err(|error| Self::copy_error(self.plan.steps[step].span, error))?;
+            .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
         drop(to);
         // The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
         if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
@@ -143,11 +143,6 @@ impl Build<'_> {
         let file = self.contexts.get(&copy.from).and_then(|c| c.ignore.file.as_ref());
         let file = file.map_or_else(|| "the ignore file".to_owned(), |path| path.display().to_string());
         format!("{file} excludes it")
-    }
-
-    /// A copy that failed, at the instruction.
-    pub(crate) fn copy_error(span: Span, error: copy::CopyError) -> Error {
-        Error::Step { message: error.to_string(), span, hint: None }
     }
 
     /// A source that is not there, at its word.

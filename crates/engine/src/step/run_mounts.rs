@@ -122,7 +122,7 @@ impl Build<'_> {
             ..copy::CopyOptions::default()
         };
         copy::copy(&selection, context.root.as_fd(), to.as_fd(), &options)
-            .map_err(|error| Self::copy_error(mount.span, error))?;
+            .map_err(|source| Error::Copy { span: mount.span, source })?;
         let source = sandbox::Source::Path(scratch.path().join("content"));
         mounts.scratch.push(scratch);
         Ok(source)

@@ -29,7 +29,7 @@ impl Build<'_> {
         // Without a passwd file an unknown user means root here, as in BuildKit: only a RUN needs the user to exist.
         let owner = ownership::resolve(&workdir.user, &accounts, span).map_or((0, 0), |o| (o.uid, o.gid));
         copy::make_directories(root.as_fd(), workdir.path.as_bytes(), owner, 0o755, self.epoch)
-            .map_err(|error| Self::copy_error(span, error))?;
+            .map_err(|source| Error::Copy { span, source })?;
         drop(root);
         Ok(draft.commit()?)
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{Jettison, Registry, folder};
+use crate::fixture::{Jettison, Ran, Registry, folder, have, root};
 
 /// The message without the snippet's frame.
 fn first_line(stderr: &str) -> &str {
@@ -112,6 +112,64 @@ fn a_store_that_cannot_be_written() {
     let stderr = jettison.try_build(folder.path(), &[]).fails(5);
     assert!(stderr.contains("store") && stderr.contains("hint:"), "{stderr}");
     assert_eq!(fs::read_to_string(&blocked).unwrap(), "in the way");
+}
+
+/// Runs a shell script with namespaces of its own, in which `$JETTISON` is the program; mounts made there are ours alone.
+fn in_namespaces(jettison: &Jettison, flags: &[&str], script: &str, arguments: &[&str]) -> Ran {
+    let plain = jettison.command();
+    let mut command = std::process::Command::new("unshare");
+    command.args(flags).args(["sh", "-euc", script, "sh"]).args(arguments).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("JETTISON", plain.get_program()).output().unwrap().into()
+}
+
+#[test]
+fn a_full_disk_stops_the_build_and_costs_nothing_that_was_built() {
+    if !root() || !have("unshare") {
+        return;
+    }
+    let jettison = Jettison::new();
+    let small = folder("FROM scratch\nCOPY a /\n", &[("a", "small")]);
+    let large = folder("FROM scratch\nCOPY a /\n", &[]);
+    // Bytes that do not compress: 12 MB into a store of 8.
+    let noise: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(large.path().join("a"), noise).unwrap();
+    let script = r#"
+mount -t tmpfs -o size=8m none "$JETTISON_ROOT"
+before=$("$JETTISON" build -q -t app "$1")
+code=0; "$JETTISON" build -q -t app "$2" || code=$?
+echo "code $code"
+[ "$("$JETTISON" build -q -t app "$1")" = "$before" ] && echo same
+"$JETTISON" save -o /dev/null app && echo whole
+ls "$JETTISON_ROOT/tmp" | wc -l
+"#;
+    let places = [small.path().to_str().unwrap(), large.path().to_str().unwrap()];
+    let ran = in_namespaces(&jettison, &["--mount", "--propagation", "private"], script, &places);
+    assert_eq!(ran.stdout, "code 5\nsame\nwhole\n0\n", "{}", ran.stderr);
+    assert!(ran.stderr.contains("No space left") && ran.stderr.contains("free some space"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_machine_without_namespaces() {
+    if !have("unshare") || !have("setpriv") {
+        return;
+    }
+    let jettison = Jettison::new();
+    let folder = folder("FROM scratch\nCOPY Dockerfile /\n", &[]);
+    // The limit is that of a user namespace made for this test; the machine's own stays as it is. Root without a
+    // capability is what a container's root is.
+    let script = r#"
+echo 0 > /proc/sys/user/max_user_namespaces
+exec setpriv --bounding-set=-all --inh-caps=-all "$JETTISON" build "$1"
+"#;
+    let place = folder.path().to_str().unwrap();
+    let stderr = in_namespaces(&jettison, &["--user", "--map-root-user"], script, &[place]).fails(6);
+    assert_eq!(
+        stderr,
+        "error: cannot isolate processes here: user namespaces are switched off\n\
+         hint: sysctl -w user.max_user_namespaces=15000\n"
+    );
 }
 
 #[test]

@@ -104,22 +104,32 @@ struct Daemon(Child);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // SIGTERM: the daemon has mounts and a containerd of its own to end.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[test]
 fn docker_loads() {
-    if !root() || !have("dockerd") || !have("docker") {
+    if !root() || !have("unshare") || !have("dockerd") || !have("docker") {
         return;
     }
     let (out, digest) = image();
     let path = |name: &str| out.path().join(name).display().to_string();
     let socket = format!("unix://{}", path("docker.sock"));
     let log = fs::File::create(out.path().join("dockerd.log")).unwrap();
-    let daemon = Command::new("dockerd")
+    // In namespaces of its own: whatever it mounts or starts ends with it, and the host's mounts are out of reach.
+    let daemon = Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "dockerd",
+        ])
         .args(["--iptables=false", "--bridge=none", "--storage-driver=vfs", "-H", &socket])
         .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
         .stdout(Stdio::null())

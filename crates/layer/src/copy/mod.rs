@@ -70,6 +70,7 @@ pub enum CopyError {
         /// With which path.
         path: String,
         /// Why it failed.
+        #[source]
         errno: Errno,
     },
     /// An archive could not be unpacked, or a source not be read.
