@@ -2,8 +2,6 @@
 //!
 //! Nothing gets a name before everything else has succeeded.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 
 use jettison_layer::{self as layer, EncodeOptions};
@@ -259,18 +257,4 @@ impl Build<'_> {
         }
         Ok(Some(bytes))
     }
-}
-
-/// Writes a small file whole or not at all: `--iidfile`, `--metadata-file`.
-pub fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
-    let temporary = crate::output::temporary_beside(path);
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::io("write", path)(error)
-    })
 }

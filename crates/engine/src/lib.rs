@@ -30,10 +30,10 @@ mod tasks;
 pub use build::build;
 pub use cancel::{Cancel, Guard};
 pub use error::Error;
-pub use finish::write_atomically;
 pub use images::{Image, Images};
 pub use load::{Loaded, load, load_folder};
 pub use output::archive::{ArchiveImage, write_folder, write_tar};
+pub use output::write_atomically;
 pub use pull::Progress;
 pub use request::{
     ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource, Destination, DockerfileSource,

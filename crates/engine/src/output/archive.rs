@@ -12,7 +12,7 @@ use jettison_oci::{Descriptor, Digest, Index, Manifest, Reference, media_type, t
 use jettison_store::Store;
 use serde_json::json;
 
-use super::{Sink, archive_tar::TarWriter, temporary_beside};
+use super::{Sink, archive_tar::TarWriter, write_atomically};
 use crate::error::Error;
 use crate::request::{ArchiveFormat, Destination};
 
@@ -95,7 +95,7 @@ pub fn write_tar(
 ) -> Result<(), Error> {
     let contents = contents(images, format, epoch_seconds);
     let mut sink = Sink::create(destination)?;
-    let name = sink.name();
+    let name = sink.name().to_owned();
     let failed = |e| Error::io("write", &name)(e);
     let mut tar = TarWriter::new(&mut sink, epoch_seconds);
     tar.directory("blobs/").map_err(failed)?;
@@ -135,11 +135,7 @@ pub fn write_folder(
         sink.finish()?;
     }
     for (name, bytes) in &contents.documents {
-        let path = folder.join(name);
-        let temporary = temporary_beside(&path);
-        std::fs::write(&temporary, bytes)
-            .and_then(|()| std::fs::rename(&temporary, &path))
-            .map_err(Error::io("write", &path))?;
+        write_atomically(&folder.join(name), bytes)?;
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ before=$("$JETTISON" build -q -t app "$1")
 code=0; "$JETTISON" build -q -t app "$2" || code=$?
 echo "code $code"
 [ "$("$JETTISON" build -q -t app "$1")" = "$before" ] && echo same
-"$JETTISON" save -o /dev/null app && echo whole
+"$JETTISON" save -o - app > /dev/null && echo whole
 ls "$JETTISON_ROOT/tmp" | wc -l
 "#;
     let places = [small.path().to_str().unwrap(), large.path().to_str().unwrap()];
