@@ -19,6 +19,7 @@ mod load;
 pub mod network_files;
 mod output;
 mod ownership;
+mod pipe;
 mod prepare;
 mod pull;
 mod push;

@@ -1,8 +1,9 @@
 //! Layers of an image into the store: fetched, verified, unpacked, in one pass each and side by side.
 //!
-//! A layer that has to be unpacked is inflated and written while it is still arriving: socket → blob file → inflate →
-//! diff id → tree. A layer that is only lent to the result (a push, an archive) is fetched and not unpacked.
-//! Which of the two is needed is the caller's business. Formats: crate `layer`; protocol: crate `registry`.
+//! A layer that has to be unpacked is inflated and written while it is still arriving: socket → blob file | inflate |
+//! diff id → tree, each `|` a pipe between threads (`pipe.rs`). A layer that is only lent to the result (a push, an
+//! archive) is fetched and not unpacked. Which of the two is needed is the caller's business. Formats: crate `layer`;
+//! protocol: crate `registry`.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -10,20 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use jettison_layer::{self as layer, ApplyOptions};
 use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, media_type};
 use jettison_store::{Draft, SnapshotId};
 
 use crate::error::Error;
 use crate::images::{Image, Images};
+use crate::pipe::pipe;
 
 /// Layers that are transferred at the same time; more makes small registries fail (see registry notes: four to six).
 const TRANSFERS_MAX: usize = 4;
-/// Bytes handed from the socket to the unpacking thread at once.
-const CHUNK_BYTES: usize = 256 << 10;
-/// Chunks in flight between the two: bounds memory at 4 MiB a layer.
-const CHUNKS_MAX: usize = 16;
 
 /// Told of each transfer: which blob, bytes so far, bytes in all.
 pub type Progress<'a> = &'a (dyn Fn(&Digest, u64, u64) + Sync);
@@ -104,14 +101,12 @@ impl Images<'_> {
             let file = self.store.open_blob(&descriptor.digest)?;
             apply(compression, file, diff_id, draft.fs(), &what)?
         } else {
-            let (sender, receiver) = bounded(CHUNKS_MAX);
+            let (mut arriving, arrived) = pipe();
             std::thread::scope(|scope| {
-                let unpacking = scope
-                    .spawn(|| apply(compression, ChannelReader::new(receiver), diff_id, draft.fs(), &what));
-                let mut out = ChannelWriter::new(sender);
-                let fetched = self.fetch_blob(image, descriptor, &mut out, progress);
-                // Closing the channel ends the unpacking thread; an error there explains a broken channel here.
-                drop(out);
+                let unpacking = scope.spawn(|| apply(compression, arrived, diff_id, draft.fs(), &what));
+                let fetched = self.fetch_blob(image, descriptor, &mut arriving, progress);
+                // Closing the pipe ends the unpacking thread; an error there explains a broken pipe here.
+                drop(arriving);
                 let applied = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 fetched.and(applied)
             })?
@@ -170,7 +165,8 @@ struct Unpacked {
     applied: layer::Applied,
 }
 
-/// Inflates `blob` into `directory` and checks the diff id of what was in it.
+/// Inflates `blob` into `directory` and checks the diff id of what was in it. Inflating has a thread of its own: it
+/// takes about as long as hashing and writing files together.
 fn apply(
     compression: Compression,
     blob: impl Read + Send,
@@ -180,12 +176,17 @@ fn apply(
 ) -> Result<layer::Applied, Error> {
     let root = std::fs::File::open(directory).map_err(Error::io("open", directory))?;
     let plain = layer::decompress(compression, blob).map_err(Error::io("read", what()))?;
-    let mut tar = DigestReader::new(plain, Algorithm::Sha256);
-    let applied = layer::apply(&mut tar, root.as_fd(), &ApplyOptions::default())
-        .map_err(|source| Error::Layer { what: what(), source })?;
-    // The diff id covers everything behind the end mark too.
-    io::copy(&mut tar, &mut io::sink()).map_err(Error::io("read", what()))?;
-    let (_, found, _) = tar.finish();
+    let (inflating, inflated) = pipe();
+    let (applied, found) = std::thread::scope(|scope| {
+        scope.spawn(move || inflating.fill_from(plain));
+        let mut tar = DigestReader::new(inflated, Algorithm::Sha256);
+        let applied = layer::apply(&mut tar, root.as_fd(), &ApplyOptions::default())
+            .map_err(|source| Error::Layer { what: what(), source })?;
+        // The diff id covers everything behind the end mark too.
+        io::copy(&mut tar, &mut io::sink()).map_err(Error::io("read", what()))?;
+        let (_, found, _) = tar.finish();
+        Ok::<_, Error>((applied, found))
+    })?;
     if found != *diff_id {
         return Err(Error::invalid_image(
             what(),
@@ -214,71 +215,6 @@ impl<W: Write> Write for Tee<'_, W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.partial.flush()
-    }
-}
-
-struct ChannelWriter {
-    sender: Sender<Vec<u8>>,
-    pending: Vec<u8>,
-}
-
-impl ChannelWriter {
-    fn new(sender: Sender<Vec<u8>>) -> Self {
-        Self { sender, pending: Vec::with_capacity(CHUNK_BYTES) }
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        let chunk = std::mem::replace(&mut self.pending, Vec::with_capacity(CHUNK_BYTES));
-        self.sender.send(chunk).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    }
-}
-
-impl Write for ChannelWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.pending.extend_from_slice(bytes);
-        if self.pending.len() >= CHUNK_BYTES {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for ChannelWriter {
-    fn drop(&mut self) {
-        if !self.pending.is_empty() {
-            let _ = self.send();
-        }
-    }
-}
-
-struct ChannelReader {
-    receiver: Receiver<Vec<u8>>,
-    chunk: Vec<u8>,
-    read: usize,
-}
-
-impl ChannelReader {
-    fn new(receiver: Receiver<Vec<u8>>) -> Self {
-        Self { receiver, chunk: Vec::new(), read: 0 }
-    }
-}
-
-impl Read for ChannelReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.read == self.chunk.len() {
-            match self.receiver.recv() {
-                Ok(chunk) => (self.chunk, self.read) = (chunk, 0),
-                Err(_) => return Ok(0),
-            }
-        }
-        let n = buffer.len().min(self.chunk.len() - self.read);
-        buffer[..n].copy_from_slice(&self.chunk[self.read..self.read + n]);
-        self.read += n;
-        Ok(n)
     }
 }
 
