@@ -19,6 +19,7 @@ use crate::event::Sink;
 use crate::images::{Image, Images};
 use crate::keys::Progress;
 use crate::prepare;
+use crate::remote::Remotes;
 use crate::request::{BuildOutcome, BuildRequest, Output};
 use crate::schedule;
 use crate::tasks::{Done, Tasks};
@@ -33,6 +34,7 @@ pub(crate) struct Build<'a> {
     /// The images of the plan, at the same positions.
     pub(crate) bases: Vec<Image>,
     pub(crate) contexts: Contexts,
+    pub(crate) remotes: Remotes<'a>,
     /// Times of what the build makes, seconds since 1970.
     pub(crate) epoch: i64,
     progress: Vec<Mutex<Progress>>,
@@ -60,12 +62,14 @@ pub fn build(
         tasks: Tasks::new(sink),
         progress: prepared.plan.steps.iter().map(|_| Mutex::default()).collect(),
         contexts: Contexts::open(request)?,
+        remotes: Remotes::new(images, &request.secrets, &request.agents),
         epoch: request.epoch_seconds.unwrap_or(DEFAULT_EPOCH_SECONDS),
         plan: prepared.plan,
         bases: prepared.bases,
     };
     build.refuse_what_is_missing()?;
     build.tasks.plan(build.plan.steps.iter().map(|step| step.name.clone()).collect());
+    build.remotes.resolve_all(&build.plan, &build.tasks)?;
     build.look_up_all()?;
     build.carry_out()?;
     build.finish()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jettison_dockerfile::{Diagnostic, Span};
 use jettison_layer as layer;
 use jettison_oci::Reference;
+use jettison_plan::remote::Remote;
 use jettison_registry as registry;
 use jettison_sandbox as sandbox;
 use jettison_store as store;
@@ -77,6 +78,32 @@ pub enum Error {
         span: Span,
         /// Why.
         source: Box<Error>,
+    },
+    /// A URL or Git repository cannot be had.
+    #[error("cannot get {what}: {source}")]
+    Remote {
+        /// Its address, without credentials.
+        what: String,
+        /// Place of the source or its checksum; `None` for a context.
+        span: Option<Span>,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// What was fetched is not what a checksum says.
+    #[error("checksum mismatch: it is {found}, expected {expected}")]
+    WrongContent {
+        /// What the user wrote.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// The program git did not do what it should.
+    #[error("{reason}")]
+    Git {
+        /// In its own words.
+        reason: String,
+        /// What may help.
+        hint: Option<String>,
     },
     /// An image is not what it should be.
     #[error("image {reference}: {reason}")]
@@ -171,6 +198,15 @@ impl Error {
         false
     }
 
+    /// Says which source this error is about.
+    pub(crate) fn for_remote(self, remote: &Remote) -> Self {
+        match self {
+            Self::Canceled | Self::Registry(registry::Error::Canceled) => Self::Canceled,
+            Self::Remote { .. } => self,
+            other => Self::Remote { what: remote.shown(), span: None, source: Box::new(other) },
+        }
+    }
+
     /// Place in the Dockerfile, if the error has one.
     pub fn span(&self) -> Option<Span> {
         match self {
@@ -180,7 +216,7 @@ impl Error {
             | Self::Step { span, .. }
             | Self::Copy { span, .. }
             | Self::BaseImage { span, .. } => Some(*span),
-            Self::Unsupported { span, .. } => *span,
+            Self::Unsupported { span, .. } | Self::Remote { span, .. } => *span,
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use jettison_layer::select::{self, Mask, Selector};
 use jettison_oci::{Digest, Hasher};
 use jettison_plan::key::{self, Key};
-use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, Run, Source, StepId};
+use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, RemoteSource, Run, Source, StepId};
 use jettison_store::SnapshotId;
 
 use crate::build::Build;
@@ -75,19 +75,7 @@ impl Build<'_> {
                 MountKind::Cache { from: Some(fs), path, .. } => (Source::Fs(*fs), path),
                 _ => continue,
             };
-            let whole = Copy {
-                from: source,
-                sources: vec![(path.clone(), mount.span)],
-                inline: Vec::new(),
-                destination: "/".to_owned(),
-                chown: None,
-                chmod: None,
-                excludes: Vec::new(),
-                parents: false,
-                link: false,
-                unpack: false,
-                no_cache: false,
-            };
+            let whole = Copy::plain(source, vec![(path.clone(), mount.span)], "/");
             match self.content_digest(&whole)? {
                 Some(digest) => mounts.push(digest),
                 None => return Ok(None),
@@ -110,6 +98,23 @@ impl Build<'_> {
 
     /// Digest of what `copy` selects; `None` if the stage that it reads from has not been made yet.
     pub(crate) fn content_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
+        if copy.remotes.is_empty() {
+            return self.local_digest(copy);
+        }
+        let mut parts: Vec<Digest> = copy.remotes.iter().map(|source| self.remote_digest(source)).collect();
+        if !copy.sources.is_empty() {
+            let Some(local) = self.local_digest(copy)? else { return Ok(None) };
+            parts.push(local);
+        }
+        Ok(Some(key::joined_digest(&parts)))
+    }
+
+    fn remote_digest(&self, source: &RemoteSource) -> Digest {
+        let resolved = self.remotes.known(&source.remote).expect("sources are resolved before keys are made");
+        resolved.digest(&source.remote)
+    }
+
+    fn local_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
         match &copy.from {
             Source::Fs(Fs::Scratch) => Ok(Some(Digest::sha256(b"scratch"))),
             // The manifest names the content already; hashing files would mean fetching and unpacking them.

@@ -23,6 +23,7 @@ mod pipe;
 mod prepare;
 mod pull;
 mod push;
+mod remote;
 mod request;
 mod schedule;
 mod step;

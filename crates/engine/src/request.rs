@@ -28,6 +28,8 @@ pub struct BuildRequest {
     pub extra_hosts: Vec<(String, IpAddr)>,
     /// Secrets by id.
     pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of ssh agents by id (`--ssh`).
+    pub agents: BTreeMap<String, PathBuf>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970; `None`: [`jettison_oci::time::DEFAULT_EPOCH_SECONDS`].
     pub epoch_seconds: Option<i64>,
     /// Threads for hashing and compressing; steps run at the same time: [`BuildRequest::steps_max`].

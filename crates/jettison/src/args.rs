@@ -118,6 +118,9 @@ pub(crate) struct Build {
     /// A secret for `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=NAME]`
     #[arg(long = "secret", value_name = "SPEC")]
     pub(crate) secrets: Vec<String>,
+    /// An ssh agent for `RUN --mount=type=ssh` and git over ssh: `default` or `ID[=SOCKET]`
+    #[arg(long = "ssh", value_name = "SPEC")]
+    pub(crate) ssh: Vec<String>,
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

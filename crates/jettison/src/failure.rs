@@ -137,6 +137,7 @@ pub(crate) fn render_diagnostic(
     let end = first_line_end(text, start, diagnostic.span.end.min(text.len()));
     let path = format!("{name}:{line}:{column}");
     let message = format!("{path}: {}", diagnostic.message);
+    let text = &masked(text);
     let mut group = level
         .primary_title(&message)
         .element(Snippet::source(text).fold(true).annotation(AnnotationKind::Primary.span(start..end)));
@@ -146,6 +147,24 @@ pub(crate) fn render_diagnostic(
     let mut rendered = renderer.render(&[group]);
     rendered.push('\n');
     rendered
+}
+
+/// The same text, of the same length, with users and passwords of URLs blotted out.
+fn masked(text: &str) -> String {
+    let mut out = text.to_owned();
+    let mut at = 0;
+    while let Some(found) = out[at..].find("://") {
+        at += found + 3;
+        let end =
+            out[at..].find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).map_or(out.len(), |i| at + i);
+        let Some(user) = out[at..end].rfind('@') else { continue };
+        // A user name alone is one of ssh, and no secret there.
+        let is_ssh = out[..at].ends_with("ssh://");
+        if !is_ssh || out[at..at + user].contains(':') {
+            out.replace_range(at..at + user, &"*".repeat(user));
+        }
+    }
+    out
 }
 
 /// A span over many lines (a heredoc) is shown by its first.
@@ -188,6 +207,16 @@ impl From<engine::Error> for Failure {
                 let inner = Self::from(*source);
                 at(Kind::Image, message, inner.hint)
             }
+            E::Remote { source, .. } => {
+                let hint = match &*source {
+                    E::Registry(error) => remote_hint(error),
+                    _ => None,
+                };
+                let inner = Self::from(*source);
+                at(inner.kind, message, hint.or(inner.hint))
+            }
+            E::WrongContent { .. } => at(Kind::Dockerfile, message, None),
+            E::Git { hint, .. } => at(Kind::Image, message, hint),
             E::InvalidImage { .. } => Self::new(Kind::Image, message),
             E::NoSuchImage(_) => Self::new(Kind::Image, message)
                 .hint("`jettison images` lists what is there; `jettison pull` fetches"),
@@ -205,6 +234,18 @@ impl From<engine::Error> for Failure {
             E::Io { .. } | E::Layer { .. } => Self::new(Kind::Failed, message),
             E::Canceled => Self { canceled: true, ..Self::new(Kind::Failed, "canceled") },
         }
+    }
+}
+
+/// What helps where the server is no registry.
+fn remote_hint(error: &registry::Error) -> Option<String> {
+    match error.kind() {
+        registry::Kind::Unauthorized | registry::Kind::Denied => {
+            let host = error.host().unwrap_or("HOST");
+            Some(format!("give a token with --secret id=HTTP_AUTH_TOKEN_{host},src=FILE (or env=NAME)"))
+        }
+        registry::Kind::NotFound => Some("check the address".to_owned()),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 use jettison_dockerfile::{self as ast, CopyCommon, Diagnostic};
 
 use crate::draft::Draft;
-use crate::graph::{Action, Copy, Source};
+use crate::graph::{Action, Copy, Position, RemoteSource, Source};
 use crate::planner::{At, Planner};
 use crate::remote::{self, Remote};
 use crate::{file_mode, path, step_name};
@@ -26,15 +26,22 @@ impl Planner<'_> {
     }
 
     pub(crate) fn add(&mut self, draft: &mut Draft, add: &ast::Add, at: At<'_>) -> Result<(), Diagnostic> {
-        if let Some(checksum) = &add.checksum {
-            let expander = self.expander(draft, at);
-            let span = expander.span(checksum.span);
-            if !expander.word(checksum)?.is_empty() {
-                check_checksum_use(&add.common, span)?;
-            }
-        }
         let mut planned = self.selection(draft, "ADD", &add.common, Source::Context, at)?;
         planned.unpack = add.unpack.unwrap_or(true);
+        if let Some(checksum) = &add.checksum {
+            let expander = self.expander(draft, at);
+            let (text, span) = (expander.word(checksum)?, expander.span(checksum.span));
+            if !text.is_empty() {
+                set_checksum(&mut planned, &text, span)?;
+            }
+        }
+        for source in &mut planned.remotes {
+            source.unpack = add.unpack.unwrap_or(false);
+            if let (Remote::Git(git), Some(keep)) = (&mut source.remote, add.keep_git_dir) {
+                let conflict = |message| Diagnostic::error("copy", message, source.span);
+                git.set_keep_git_dir(keep).map_err(conflict)?;
+            }
+        }
         self.record_copy(draft, "ADD", &add.common, planned, at)
     }
 
@@ -60,13 +67,22 @@ impl Planner<'_> {
         at: At<'_>,
     ) -> Result<Copy, Diagnostic> {
         let expander = self.expander(draft, at);
-        let mut sources = Vec::new();
+        let (mut sources, mut remotes) = (Vec::new(), Vec::new());
         for word in &common.sources {
             let (source, span) = (expander.word(word)?, expander.span(word.span));
-            if let Some(remote) = remote::classify(&source) {
-                return Err(remote_source(keyword, remote, &source, span));
+            let remote =
+                Remote::of_source(&source).map_err(|message| Diagnostic::error("copy", message, span))?;
+            match remote {
+                None => sources.push((source, span)),
+                Some(remote) if keyword == "COPY" => return Err(not_for_copy(&remote, span)),
+                Some(remote) => remotes.push(RemoteSource {
+                    remote,
+                    locals_before: sources.len(),
+                    unpack: false,
+                    span,
+                    checksum_span: span,
+                }),
             }
-            sources.push((source, span));
         }
         let mut inline = Vec::new();
         for heredoc in &common.heredocs {
@@ -97,6 +113,7 @@ impl Planner<'_> {
         Ok(Copy {
             from,
             sources,
+            remotes,
             inline,
             destination: path::destination(&draft.working_directory(), &destination),
             chown: chown.filter(|owner| !owner.is_empty()),
@@ -125,43 +142,48 @@ impl Planner<'_> {
         if let (Some(_), Some(mode)) = (&planned.chmod, &common.chmod) {
             words.push(format!("--chmod={}", expander.word(mode)?));
         }
-        words.extend(planned.sources.iter().map(|(source, _)| source.clone()));
+        words.extend(planned.in_order().into_iter().map(|position| match position {
+            Position::Local(index) => planned.sources[index].0.clone(),
+            Position::Remote(index) => planned.remotes[index].remote.shown(),
+        }));
         words.extend(planned.inline.iter().map(|(name, _)| format!("<<{name}")));
         words.push(expander.word(&common.destination)?);
         // A source that expands to nothing is the root of what is copied from.
         for (source, _) in planned.sources.iter_mut().filter(|(source, _)| source.is_empty()) {
             "/".clone_into(source);
         }
-        let text = step_name::text(at.text, expander.escape, &draft.environment);
+        let mut text = step_name::text(at.text, expander.escape, &draft.environment);
+        if !planned.remotes.is_empty() {
+            text = text.split(' ').map(remote::redacted).collect::<Vec<_>>().join(" ");
+        }
         let step = self.add_step(draft, Action::Copy(planned), at.span, text);
         draft.record(format!("{} # buildkit", words.join(" ")), Some(step));
         Ok(())
     }
 }
 
-/// `--checksum` is for one remote source. (Remote sources themselves are refused where they stand.)
-fn check_checksum_use(common: &CopyCommon, span: ast::Span) -> Result<(), Diagnostic> {
-    let message = match &common.sources[..] {
-        [source] if remote::classify(&source.value).is_some() || source.value.contains('$') => return Ok(()),
-        [_] => "checksum requires HTTP(S) or Git sources",
-        _ => "checksum can't be specified for multiple sources",
+/// `--checksum` is for one remote source.
+fn set_checksum(planned: &mut Copy, text: &str, span: ast::Span) -> Result<(), Diagnostic> {
+    let invalid = |message: String| Diagnostic::error("copy", message, span);
+    let source = match &mut planned.remotes[..] {
+        [source] if planned.sources.is_empty() && planned.inline.is_empty() => source,
+        [] if planned.sources.len() == 1 && planned.inline.is_empty() => {
+            return Err(invalid("checksum requires HTTP(S) or Git sources".to_owned()));
+        }
+        _ => return Err(invalid("checksum can't be specified for multiple sources".to_owned())),
     };
-    Err(Diagnostic::error("copy", message, span))
+    source.checksum_span = span;
+    match &mut source.remote {
+        Remote::Http(http) => http.checksum = Some(remote::file_checksum(text).map_err(invalid)?),
+        Remote::Git(git) => git.set_checksum(text).map_err(invalid)?,
+    }
+    Ok(())
 }
 
-fn remote_source(keyword: &str, remote: Remote, source: &str, span: ast::Span) -> Diagnostic {
-    match (keyword, remote) {
-        ("COPY", Remote::Url) => Diagnostic::error("copy", "source can't be a URL for COPY", span),
-        ("COPY", Remote::Git) => Diagnostic::error("copy", "source can't be a git ref for COPY", span),
-        (_, Remote::Url) => {
-            let message = format!("ADD of a URL is not supported yet: {source}");
-            Diagnostic::error("unsupported", message, span)
-                .with_hint("download it in a RUN, or before the build")
-        }
-        (_, Remote::Git) => {
-            let message = format!("ADD of a Git repository is not supported yet: {source}");
-            Diagnostic::error("unsupported", message, span)
-                .with_hint("clone it in a RUN, or before the build")
-        }
-    }
+fn not_for_copy(remote: &Remote, span: ast::Span) -> Diagnostic {
+    let message = match remote {
+        Remote::Http(_) => "source can't be a URL for COPY",
+        Remote::Git(_) => "source can't be a git ref for COPY",
+    };
+    Diagnostic::error("copy", message, span).with_hint("ADD fetches URLs and Git repositories")
 }

@@ -110,6 +110,10 @@ fn write_mount(out: &mut String, mount: &Mount) -> fmt::Result {
 fn write_copy(out: &mut String, copy: &Copy) -> fmt::Result {
     let sources: Vec<&str> = copy.sources.iter().map(|(source, _)| source.as_str()).collect();
     writeln!(out, "    {sources:?} of {} -> {:?}", source(&copy.from), copy.destination)?;
+    for remote in &copy.remotes {
+        let unpack = if remote.unpack { " unpack" } else { "" };
+        writeln!(out, "    remote {} after {}{unpack}", remote.remote.shown(), remote.locals_before)?;
+    }
     for (name, text) in &copy.inline {
         writeln!(out, "    inline {name} {text:?}")?;
     }

@@ -9,6 +9,8 @@ use jettison_dockerfile::Span;
 use jettison_oci::{ImageConfig, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::remote::Remote;
+
 /// Index into [`Plan::steps`]. Steps stand after everything that they need.
 pub type StepId = usize;
 /// Index into [`Plan::images`].
@@ -268,6 +270,8 @@ pub struct Copy {
     pub from: Source,
     /// Paths and patterns as expanded, with the place of each.
     pub sources: Vec<(String, Span)>,
+    /// ADD: what has to be fetched, in order.
+    pub remotes: Vec<RemoteSource>,
     /// Files written in the Dockerfile: name and text.
     pub inline: Vec<(String, String)>,
     /// Absolute destination; a trailing `/` is kept, it means "a directory".
@@ -286,6 +290,65 @@ pub struct Copy {
     pub unpack: bool,
     /// Whether the result may come from the cache.
     pub no_cache: bool,
+}
+
+impl Copy {
+    /// A plain copy of `sources` to `destination`.
+    pub fn plain(from: Source, sources: Vec<(String, Span)>, destination: &str) -> Self {
+        Self {
+            from,
+            sources,
+            remotes: Vec::new(),
+            inline: Vec::new(),
+            destination: destination.to_owned(),
+            chown: None,
+            chmod: None,
+            excludes: Vec::new(),
+            parents: false,
+            link: false,
+            unpack: false,
+            no_cache: false,
+        }
+    }
+
+    /// Positions of local and remote sources in the order in which they were written.
+    pub fn in_order(&self) -> Vec<Position> {
+        let mut order = Vec::with_capacity(self.sources.len() + self.remotes.len());
+        let mut remotes = self.remotes.iter().enumerate().peekable();
+        for local in 0..=self.sources.len() {
+            while let Some((remote, _)) = remotes.next_if(|(_, r)| r.locals_before <= local) {
+                order.push(Position::Remote(remote));
+            }
+            if local < self.sources.len() {
+                order.push(Position::Local(local));
+            }
+        }
+        order
+    }
+}
+
+/// One source of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Index into [`Copy::sources`].
+    Local(usize),
+    /// Index into [`Copy::remotes`].
+    Remote(usize),
+}
+
+/// A source of ADD that has to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteSource {
+    /// What to fetch.
+    pub remote: Remote,
+    /// How many of [`Copy::sources`] stand before it.
+    pub locals_before: usize,
+    /// Unpack it if it is an archive.
+    pub unpack: bool,
+    /// Place of the source.
+    pub span: Span,
+    /// Place of `--checksum`, or of the source.
+    pub checksum_span: Span,
 }
 
 /// A mode to set.

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use jettison_oci::{Digest, Hasher, Platform, to_hex};
 
 use crate::graph::{Chmod, Copy, Mount, MountKind, Network, Run, Security, Source, Workdir};
+use crate::remote::{Git, redacted};
 
 /// The key of a file system.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +128,10 @@ impl Frames {
             .list(&platform.os_features, |frames, feature| frames.text(feature))
     }
 
+    fn into_digest(self) -> Digest {
+        self.0.finish()
+    }
+
     fn finish(self) -> Key {
         let digest = self.0.finish();
         digest.hex().parse().expect("a SHA-256 digest has 64 lower-case hex digits")
@@ -235,6 +240,7 @@ fn copy_shape(frames: Frames, copy: &Copy) -> Frames {
     let Copy {
         from,
         sources,
+        remotes,
         inline,
         destination,
         chown,
@@ -245,6 +251,14 @@ fn copy_shape(frames: Frames, copy: &Copy) -> Frames {
         unpack,
         no_cache: _,
     } = copy;
+    // Where they stand; what they hold is content.
+    let remotes = Some(remotes).filter(|remotes| !remotes.is_empty());
+    let frames = match remotes {
+        None => frames,
+        Some(remotes) => frames
+            .text("remotes")
+            .list(remotes, |frames, remote| frames.number(remote.locals_before as u64).flag(remote.unpack)),
+    };
     source_kind(frames, from)
         .list(sources, |frames, (source, _)| frames.text(source))
         .list(inline, |frames, (name, text)| frames.text(name).text(text))
@@ -258,6 +272,28 @@ fn copy_shape(frames: Frames, copy: &Copy) -> Frames {
         .flag(*parents)
         .flag(*link)
         .flag(*unpack)
+}
+
+/// The content of a file that was fetched: its bytes, the name that it gets, and its time.
+pub fn file_digest(body: &Digest, name: &str, mtime_s: i64) -> Digest {
+    Frames::new("remote file").digest(body).text(name).integer(mtime_s).into_digest()
+}
+
+/// The content of a commit that was fetched. Where it came from counts only if the copy says it (`.git/config`).
+pub fn commit_digest(git: &Git, commit: &str) -> Digest {
+    let Git { url, reference: _, subdir, checksum: _, keep_git_dir, submodules, commit_time: _ } = git;
+    let keep = keep_git_dir.unwrap_or(false);
+    Frames::new("remote commit")
+        .text(commit)
+        .option(subdir.as_deref(), Frames::text)
+        .option(keep.then(|| redacted(url)), |frames, url| frames.text(&url))
+        .flag(submodules.unwrap_or(true))
+        .into_digest()
+}
+
+/// Several contents as one.
+pub fn joined_digest(parts: &[Digest]) -> Digest {
+    Frames::new("joined").list(parts, Frames::digest).into_digest()
 }
 
 /// The key of what COPY or ADD leaves, from the content that it selects. `names` is the digest of passwd and group

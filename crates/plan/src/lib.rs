@@ -24,7 +24,7 @@ mod mounts;
 mod path;
 mod planner;
 mod reach;
-mod remote;
+pub mod remote;
 mod resolve;
 mod run;
 mod signal;

@@ -163,19 +163,9 @@ impl<'a> Planner<'a> {
         let span = self.file.stages[index].from.image.span;
         let mut draft = Draft::on_scratch(index, &self.names.platform);
         draft.id = self.stages.len();
-        let copy = Copy {
-            from: Source::NamedContext(name.to_owned()),
-            sources: vec![("/".to_owned(), span)],
-            inline: Vec::new(),
-            destination: "/".to_owned(),
-            chown: None,
-            chmod: None,
-            excludes: Vec::new(),
-            parents: false,
-            link: false,
-            unpack: false,
-            no_cache: self.options.no_cache,
-        };
+        let from = Source::NamedContext(name.to_owned());
+        let mut copy = Copy::plain(from, vec![("/".to_owned(), span)], "/");
+        copy.no_cache = self.options.no_cache;
         let step = self.add_step(&mut draft, Action::Copy(copy), span, format!("FROM context {name}"));
         draft.record(format!("COPY context {name} / # buildkit"), Some(step));
         draft

@@ -88,6 +88,12 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// An address that cannot be one.
+    #[error("the address cannot be used: {reason}")]
+    InvalidAddress {
+        /// Why not.
+        reason: &'static str,
+    },
     /// `registries.conf` forbids this registry.
     #[error("{name} is blocked by registries.conf")]
     Blocked {
@@ -204,7 +210,8 @@ impl Error {
             Self::TooLarge { .. } | Self::InvalidResponse { .. } | Self::UnsafeAddress { .. } => {
                 Kind::InvalidResponse
             }
-            Self::Blocked { .. }
+            Self::InvalidAddress { .. }
+            | Self::Blocked { .. }
             | Self::CredentialProgram { .. }
             | Self::File { .. }
             | Self::Environment { .. } => Kind::Configuration,

@@ -12,6 +12,7 @@ mod blob_push;
 mod client;
 mod config;
 mod credentials;
+mod download;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 #[doc(hidden)]
@@ -24,6 +25,7 @@ mod transport;
 
 pub use client::{Client, Fetched, Pushed, Seen};
 pub use config::Config;
+pub use download::{Download, Downloaded};
 pub use error::{Error, Kind, Message, Refusal};
 
 /// What functions of this crate return.

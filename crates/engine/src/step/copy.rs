@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_dockerfile::{Span, ignore::Patterns};
+use jettison_layer::Kind;
 use jettison_layer::copy::{self, CopyOptions};
 use jettison_layer::select::{SelectError, Selection};
-use jettison_plan::{Chmod, Copy, Source, StepId};
+use jettison_plan::remote::Remote;
+use jettison_plan::{Chmod, Copy, Position, RemoteSource, Source, StepId};
 use jettison_store::SnapshotId;
 
 use crate::build::Build;
@@ -14,6 +16,15 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::filesystem;
 use crate::ownership;
+use crate::remote::Resolved;
+
+/// Sources that lie in one place.
+struct Part {
+    root: OwnedFd,
+    selection: Selection,
+    unpack: bool,
+    force_owner: Option<(u32, u32)>,
+}
 
 impl Build<'_> {
     pub(super) fn perform_copy(
@@ -30,28 +41,20 @@ impl Build<'_> {
             filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())?
         };
         let options = self.copy_options(step, copy)?;
-        let opened;
-        let (from, ignore): (&OwnedFd, &Ignore) = match &copy.from {
-            Source::Fs(fs) => {
-                let snapshot = self.fs_snapshot(*fs)?.expect("what a step reads was made before it");
-                opened = (filesystem::open(self.images.store, snapshot.as_ref())?, Ignore::none());
-                (&opened.0, &opened.1)
-            }
-            _ => match self.contexts.get(&copy.from) {
-                Some(context) => (&context.root, &context.ignore),
-                None if copy.sources.is_empty() => {
-                    opened = (filesystem::open(self.images.store, None)?, Ignore::none());
-                    (&opened.0, &opened.1)
-                }
-                None => return Err(Self::no_context(copy)),
-            },
-        };
-        let mut selection = self.select(copy, from, ignore)?;
-        if !matches!(copy.from, Source::Fs(_)) {
-            self.date_context_files(&mut selection);
+        for part in self.parts(copy)? {
+            let options = CopyOptions {
+                unpack: part.unpack,
+                force_owner: part.force_owner,
+                inline: Vec::new(),
+                ..options.clone()
+            };
+            copy::copy(&part.selection, part.root.as_fd(), to.as_fd(), &options)
+                .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
         }
-        copy::copy(&selection, from.as_fd(), to.as_fd(), &options)
-            .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
+        if !options.inline.is_empty() {
+            copy::copy(&Selection::default(), to.as_fd(), to.as_fd(), &options)
+                .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
+        }
         drop(to);
         // The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
         if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
@@ -62,6 +65,65 @@ impl Build<'_> {
             });
         }
         Ok(draft.commit()?)
+    }
+
+    /// What `copy` reads, in the order in which it was written: neighbours from one place together.
+    fn parts(&self, copy: &Copy) -> Result<Vec<Part>, Error> {
+        let mut parts = Vec::new();
+        let mut locals: Vec<(String, Span)> = Vec::new();
+        for position in copy.in_order() {
+            match position {
+                Position::Local(index) => locals.push(copy.sources[index].clone()),
+                Position::Remote(index) => {
+                    if !locals.is_empty() {
+                        parts.push(self.local_part(copy, std::mem::take(&mut locals))?);
+                    }
+                    parts.push(self.remote_part(copy, &copy.remotes[index])?);
+                }
+            }
+        }
+        if !locals.is_empty() {
+            parts.push(self.local_part(copy, locals)?);
+        }
+        Ok(parts)
+    }
+
+    fn local_part(&self, copy: &Copy, sources: Vec<(String, Span)>) -> Result<Part, Error> {
+        let copy = Copy { sources, ..copy.clone() };
+        if let Source::Fs(fs) = copy.from {
+            let snapshot = self.fs_snapshot(fs)?.expect("what a step reads was made before it");
+            let root = filesystem::open(self.images.store, snapshot.as_ref())?;
+            let selection = self.select(&copy, &root, &Ignore::none())?;
+            return Ok(Part { root, selection, unpack: copy.unpack, force_owner: None });
+        }
+        let context = self.contexts.get(&copy.from).ok_or_else(|| Self::no_context(&copy))?;
+        let mut selection = self.select(&copy, &context.root, &context.ignore)?;
+        self.date_context_files(&mut selection);
+        let root = context.root.try_clone().map_err(Error::io("open", "the context"))?;
+        Ok(Part { root, selection, unpack: copy.unpack, force_owner: Some((0, 0)) })
+    }
+
+    fn remote_part(&self, copy: &Copy, source: &RemoteSource) -> Result<Part, Error> {
+        let resolved = self.remotes.known(&source.remote).expect("sources are resolved before steps run");
+        let (root, selection) = match (&source.remote, resolved) {
+            (Remote::Http(http), Resolved::File { body, size, mtime_s }) => {
+                self.remotes.file(http, &body, size, mtime_s)?
+            }
+            (Remote::Git(git), Resolved::Commit(commit)) => {
+                let snapshot = self.remotes.checkout(git, &commit).map_err(|e| e.at_source(source))?;
+                let root = filesystem::open(self.images.store, Some(&snapshot))?;
+                let subdir = git.subdir.clone().unwrap_or_else(|| "/".to_owned());
+                let inside = Copy { sources: vec![(subdir, source.span)], ..copy.clone() };
+                let selection = self.select(&inside, &root, &Ignore::none())?;
+                if selection.sources.iter().any(|s| s.root.kind != Kind::Directory) {
+                    let message = format!("{:?} is no directory of the repository", inside.sources[0].0);
+                    return Err(Error::Step { message, span: source.span, hint: None });
+                }
+                (root, selection)
+            }
+            _ => unreachable!("a URL resolves to a file and a repository to a commit"),
+        };
+        Ok(Part { root, selection, unpack: source.unpack, force_owner: Some((0, 0)) })
     }
 
     /// Files of a context are dated the epoch or later (and clamped to it on the way out): when somebody checked them

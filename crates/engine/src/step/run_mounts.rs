@@ -97,19 +97,7 @@ impl Build<'_> {
         if let Source::Fs(fs) = from {
             return Ok(sandbox::Source::Inside { layers: self.layers(*fs)?, path: path.into() });
         }
-        let copy = Copy {
-            from: from.clone(),
-            sources: vec![(path.to_owned(), mount.span)],
-            inline: Vec::new(),
-            destination: "/content".to_owned(),
-            chown: None,
-            chmod: None,
-            excludes: Vec::new(),
-            parents: false,
-            link: false,
-            unpack: false,
-            no_cache: false,
-        };
+        let copy = Copy::plain(from.clone(), vec![(path.to_owned(), mount.span)], "/content");
         let context = self.contexts.get(from).ok_or_else(|| Self::no_context(&copy))?;
         let mut selection = self.select(&copy, &context.root, &context.ignore)?;
         self.date_context_files(&mut selection);

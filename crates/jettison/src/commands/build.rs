@@ -120,6 +120,7 @@ fn request(args: &Build) -> Result<BuildRequest, Failure> {
         pull: args.pull,
         extra_hosts: flags::add_hosts(&args.add_hosts)?,
         secrets: flags::secrets(&args.secrets)?,
+        agents: flags::agents(&args.ssh)?,
         threads: cores,
         steps_max: args.jobs.unwrap_or(cores * STEPS_PER_CORE).max(1),
     })

@@ -106,6 +106,42 @@ fn read_secret(path: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::io("read the secret", path, &e))
 }
 
+/// `default` or `ID[=SOCKET]`: the agent of `SSH_AUTH_SOCK`, or the one at that socket. Keys in files are refused: they
+/// would need an agent of our own. Source: buildx `util/buildflags/ssh.go`.
+pub(super) fn agents(values: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let mut agents = BTreeMap::new();
+    for text in values {
+        let (id, path) = match text.split_once('=') {
+            Some((id, path)) => (id, PathBuf::from(path)),
+            None => {
+                let socket =
+                    std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).ok_or_else(|| {
+                        Failure::usage(format!("--ssh {text:?}: SSH_AUTH_SOCK is not set"))
+                            .hint("start one with: eval $(ssh-agent); ssh-add")
+                    })?;
+                (text.as_str(), PathBuf::from(socket))
+            }
+        };
+        if id.is_empty() {
+            return Err(Failure::usage(format!("--ssh {text:?}: it has no id")));
+        }
+        let metadata =
+            std::fs::metadata(&path).map_err(|e| Failure::io("open the ssh agent", path.display(), &e))?;
+        if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
+            return Err(Failure::usage(format!(
+                "--ssh {text:?}: {} is no socket; keys in files are not supported",
+                path.display()
+            ))
+            .hint("give the keys to an agent: eval $(ssh-agent); ssh-add FILE; then --ssh ID"));
+        }
+        let path = std::path::absolute(&path).unwrap_or(path);
+        if agents.insert(id.to_owned(), path).is_some() {
+            return Err(Failure::usage(format!("--ssh {text:?}: {id} is given twice")));
+        }
+    }
+    Ok(agents)
+}
+
 type Contexts = (BTreeMap<String, NamedContext>, BTreeMap<String, PathBuf>);
 
 /// `NAME=FOLDER`, `NAME=docker-image://IMAGE`.

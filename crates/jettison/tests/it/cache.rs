@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::fixture::{Jettison, Registry, folder};
 
 /// Whether a step whose name contains `step` ran in this build: `#3 [2/4] RUN x`, later `#3 DONE 0.1s`.
-fn ran(stderr: &str, step: &str) -> bool {
+pub(crate) fn ran(stderr: &str, step: &str) -> bool {
     let numbers = stderr.lines().filter(|l| l.contains(step)).filter_map(|l| l.split(' ').next());
     let done: Vec<String> = numbers.map(|number| format!("{number} DONE")).collect();
     stderr.lines().any(|line| done.iter().any(|d| line.starts_with(d.as_str())))

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says why and ends")]
 
+mod add_git;
+mod add_url;
 mod archives;
 mod cache;
 mod corpus;
@@ -18,3 +20,4 @@ mod reproducible;
 mod run;
 mod signals;
 mod store_commands;
+mod web;

@@ -36,19 +36,17 @@ fn a_blank_base() {
 
 #[test]
 fn features_that_are_not_there_are_named() {
-    insta::assert_snapshot!(errors("FROM a\nADD https://example.org/x.tar /\n"), @"2:5 [https://example.org/x.tar] unsupported: ADD of a URL is not supported yet: https://example.org/x.tar (download it in a RUN, or before the build)");
-    insta::assert_snapshot!(errors("FROM a\nADD --keep-git-dir=true https://example.org/x.git#main /\n"), @"2:25 [https://example.org/x.git#main] unsupported: ADD of a Git repository is not supported yet: https://example.org/x.git#main (clone it in a RUN, or before the build)");
-    insta::assert_snapshot!(errors("FROM a\nADD git@example.org:x/y.git /\n"), @"2:5 [git@example.org:x/y.git] unsupported: ADD of a Git repository is not supported yet: git@example.org:x/y.git (clone it in a RUN, or before the build)");
-    insta::assert_snapshot!(errors("FROM a\nARG U=https://example.org/x\nADD --checksum=sha256:0 $U /\n"), @"3:25 [$U] unsupported: ADD of a URL is not supported yet: https://example.org/x (download it in a RUN, or before the build)");
     insta::assert_snapshot!(errors("FROM a\nRUN --device=vendor.com/gpu x\n"), @"2:14 [vendor.com/gpu] unsupported: RUN --device is not supported: vendor.com/gpu");
 }
 
 #[test]
 fn copy_takes_files_only() {
-    insta::assert_snapshot!(errors("FROM a\nCOPY https://example.org/x /\n"), @"2:6 [https://example.org/x] copy: source can't be a URL for COPY");
-    insta::assert_snapshot!(errors("FROM a\nARG S=git://example.org/x\nCOPY $S /\n"), @"3:6 [$S] copy: source can't be a git ref for COPY");
+    insta::assert_snapshot!(errors("FROM a\nCOPY https://example.org/x /\n"), @"2:6 [https://example.org/x] copy: source can't be a URL for COPY (ADD fetches URLs and Git repositories)");
+    insta::assert_snapshot!(errors("FROM a\nARG S=git://example.org/x\nCOPY $S /\n"), @"3:6 [$S] copy: source can't be a git ref for COPY (ADD fetches URLs and Git repositories)");
     insta::assert_snapshot!(errors("FROM a\nADD --checksum=sha256:0 x /\n"), @"2:16 [sha256:0] copy: checksum requires HTTP(S) or Git sources");
     insta::assert_snapshot!(errors("FROM a\nADD --checksum=sha256:0 x y /\n"), @"2:16 [sha256:0] copy: checksum can't be specified for multiple sources");
+    insta::assert_snapshot!(errors("FROM a\nARG U=https://example.org/x\nADD --checksum=sha256:0 $U /\n"), @r#"3:16 [sha256:0] copy: invalid checksum "sha256:0""#);
+    insta::assert_snapshot!(errors("FROM a\nADD https://example.org/x.git?depth=1 /\n"), @r#"2:5 [https://example.org/x.git?depth=1] copy: unexpected query "depth""#);
     insta::assert_snapshot!(errors("FROM a\nCOPY <<a/b /\nEOF\na/b\n"), @"2:6 [<<a/b] copy: the name of a heredoc is a file name, it must not contain a slash: a/b");
 }
 

@@ -114,6 +114,15 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A request to any server on the web.
+pub(crate) struct WebRequest<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// For the origin of `url` and nobody else.
+    pub(crate) authorization: Option<&'a str>,
+}
+
 /// An answer, with what an error about it needs to say.
 pub(crate) struct Response {
     answer: Answer,
@@ -283,6 +292,41 @@ impl Transport {
         })
     }
 
+    /// Sends to any server on the web and goes where it is sent; tried again while that may help. Any status is an
+    /// answer.
+    pub(crate) fn send_web(&self, request: &WebRequest<'_>) -> Result<Response> {
+        let path = request.url.target.split('?').next().unwrap_or("/").to_owned();
+        let identity = if request.authorization.is_some() { "the user that was given" } else { "anonymous" };
+        self.with_retries(true, || {
+            Ok(Response {
+                answer: self.follow_web(request)?,
+                repository: String::new(),
+                action: format!("give {path}"),
+                identity: identity.to_owned(),
+            })
+        })
+    }
+
+    fn follow_web(&self, request: &WebRequest<'_>) -> Result<Answer> {
+        let mut url = request.url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let mut headers = request.headers.clone();
+            if let Some(value) = request.authorization
+                && url.same_origin(request.url)
+            {
+                headers.push(("Authorization", value.to_owned()));
+            }
+            let mut answer = self.http.run(&request.method, &url, &headers, Payload::None, false)?;
+            let location = answer.header("location").map(str::to_owned);
+            let (301 | 302 | 303 | 307 | 308, Some(location)) = (answer.status, location) else {
+                return Ok(answer);
+            };
+            read_up_to(&mut answer, ERROR_LEN_MAX);
+            url = step(request.url, &url, &location, &*self.trusted)?;
+        }
+        Err(Error::InvalidResponse { host: request.url.place(), what: "it redirects in circles".to_owned() })
+    }
+
     /// Sends to `url` and goes where it is sent. Only the registry itself sees the authorization.
     fn follow(
         &self,
@@ -327,18 +371,7 @@ impl Transport {
 
     /// The address that `location` means as seen from `from`, if it may be visited.
     pub(crate) fn next_url(&self, endpoint: &Endpoint, from: &Url, location: &str) -> Result<Url> {
-        let home = self.base(endpoint)?;
-        let next = from.join(location).ok_or_else(|| Error::InvalidResponse {
-            host: from.place(),
-            what: "it points to something that is no http address".to_owned(),
-        })?;
-        let next = keep_tls(from, next);
-        check_step(&home, &next, &*self.trusted).map_err(|reason| Error::UnsafeAddress {
-            host: endpoint.host().to_owned(),
-            address: next.origin(),
-            reason,
-        })?;
-        Ok(next)
+        step(&self.base(endpoint)?, from, location, &*self.trusted)
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or has failed often enough.
@@ -391,6 +424,21 @@ impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transport").field("http", &self.http).finish_non_exhaustive()
     }
+}
+
+/// The address that `location` means as seen from `from`, if somebody who asked `home` may visit it.
+fn step(home: &Url, from: &Url, location: &str, trusted: &dyn Fn(&str) -> bool) -> Result<Url> {
+    let next = from.join(location).ok_or_else(|| Error::InvalidResponse {
+        host: from.place(),
+        what: "it points to something that is no http address".to_owned(),
+    })?;
+    let next = keep_tls(from, next);
+    check_step(home, &next, trusted).map_err(|reason| Error::UnsafeAddress {
+        host: home.place(),
+        address: next.origin(),
+        reason,
+    })?;
+    Ok(next)
 }
 
 /// No authorization went out: either there is none, or nobody asked for it.
