@@ -1,0 +1,220 @@
+//! What files alone cannot say: data that a program may look for when it runs, and libraries that it may load later.
+//!
+//! Never an error. A Go server contains the paths of certificates and time zones whether it uses them or not, so each
+//! doubt says under which condition it counts. Only what is missing is mentioned.
+
+use std::io;
+
+use super::{Finding, Program, Proof, Severity, Subject, shown};
+use crate::elf::contains_any;
+use crate::loader::{Closure, Family, Object};
+use crate::tree::Place;
+
+/// Where programs look for certificate authorities. Source: Go `crypto/x509/root_linux.go`, rustls-native-certs.
+const BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Texts in a program that say what it may look for.
+const ZONES: &str = "/usr/share/zoneinfo";
+const OWN_ZONES: &str = "time/tzdata";
+/// Libraries that read the bundle of certificates.
+const TLS_LIBRARIES: [&[u8]; 4] = [b"libssl.so", b"libgnutls.so", b"libcurl.so", b"libmbedtls.so"];
+/// Functions of the C library that load a library when they are called, and which.
+const LOADED_LATER: [(&str, &str, &str); 2] = [
+    ("pthread_cancel", "libgcc_s.so.1", "when a thread is cancelled"),
+    ("pthread_exit", "libgcc_s.so.1", "when a thread ends itself"),
+];
+
+impl Proof<'_> {
+    /// Everything that is not sure of a program that was found.
+    pub(super) fn doubts(&mut self, program: &Program) -> io::Result<()> {
+        let Some(binary) = &program.binary else { return Ok(()) };
+        let texts: Vec<&str> = BUNDLES.iter().copied().chain([ZONES, OWN_ZONES]).collect();
+        let found = contains_any(&*self.view.open(binary)?, &texts)?;
+        let mentions_bundle = found[..BUNDLES.len()].contains(&true);
+        let (zones, own_zones) = (found[BUNDLES.len()], found[BUNDLES.len() + 1]);
+        let no_objects = Vec::new();
+        let objects = program.closure.as_ref().map_or(&no_objects, |closure| &closure.objects);
+        self.certificates(program, mentions_bundle, objects)?;
+        self.time_zones(program, zones && !own_zones)?;
+        if let Some(closure) = &program.closure {
+            self.locale(closure)?;
+            self.name_service(closure)?;
+            self.loaded_later(closure)?;
+            self.dlopen(closure, binary);
+        }
+        Ok(())
+    }
+
+    fn certificates(&mut self, program: &Program, mentioned: bool, objects: &[Object]) -> io::Result<()> {
+        let library = objects.iter().find(|object| {
+            let name = object.name();
+            TLS_LIBRARIES.iter().any(|library| name.starts_with(library))
+        });
+        let is_set = self.variable("SSL_CERT_FILE").is_some() || self.variable("SSL_CERT_DIR").is_some();
+        if (!mentioned && library.is_none()) || is_set {
+            return Ok(());
+        }
+        for bundle in BUNDLES {
+            if self.view.exists(bundle.as_bytes())? {
+                return Ok(());
+            }
+        }
+        let path = shown(&program.place.path);
+        let message = format!(
+            "CA certificates: if {path} makes TLS calls they fail, for the image has no certificate authorities"
+        );
+        let stage = self.stage_with(&program.place, BUNDLES[0])?;
+        let finding = self.warning("ca-certificates", Subject::File(path), message);
+        bring(finding, stage, BUNDLES[0]);
+        Ok(())
+    }
+
+    fn time_zones(&mut self, program: &Program, mentioned: bool) -> io::Result<()> {
+        if !mentioned || self.variable("ZONEINFO").is_some() || self.view.exists(ZONES.as_bytes())? {
+            return Ok(());
+        }
+        let path = shown(&program.place.path);
+        let message =
+            format!("time zones: if {path} uses a zone other than UTC it fails, for the image has none");
+        let stage = self.stage_with(&program.place, ZONES)?;
+        let finding = self.warning("time-zones", Subject::File(path), message);
+        bring(finding, stage, ZONES);
+        Ok(())
+    }
+
+    fn locale(&mut self, closure: &Closure) -> io::Result<()> {
+        if !closure.objects.iter().any(|object| mentions(object, "setlocale"))
+            || family(closure) != Family::Glibc
+        {
+            return Ok(());
+        }
+        for name in ["LC_ALL", "LANG"] {
+            let value = self.variable(name).unwrap_or_default();
+            let built_in = matches!(value, "" | "C" | "POSIX" | "C.UTF-8" | "C.utf8");
+            if built_in
+                || self.view.exists(b"/usr/lib/locale/locale-archive")?
+                || self.view.exists(format!("/usr/lib/locale/{value}").as_bytes())?
+            {
+                continue;
+            }
+            let message =
+                format!("locale: {name} is {value}, which the image does not have; programs fall back to C");
+            self.warning("locale", Subject::Environment(name.to_owned()), message)
+                .fix("C.UTF-8 is built in", format!("ENV {name}=C.UTF-8"));
+        }
+        Ok(())
+    }
+
+    /// Before glibc 2.34 the C library loaded a module for each way of looking up names.
+    fn name_service(&mut self, closure: &Closure) -> io::Result<()> {
+        let uses = ["getaddrinfo", "getpwnam", "getpwuid", "gethostbyname"];
+        let program = &closure.objects[0];
+        let Some(function) = uses.iter().find(|function| mentions(program, function)) else { return Ok(()) };
+        let Some(libc) = closure.objects.iter().find(|object| object.name() == b"libc.so.6") else {
+            return Ok(());
+        };
+        let defines = libc.elf.dynamic.as_ref().and_then(|dynamic| dynamic.defines.as_ref());
+        if defines.is_none_or(|versions| versions.contains(&b"GLIBC_2.34".to_vec())) {
+            return Ok(());
+        }
+        for library in ["libnss_files.so.2", "libnss_dns.so.2"] {
+            if !self.is_library(closure, library)? {
+                let message = format!(
+                    "name service: {function} loads {library} with this glibc, and it is not in the image; look-ups of \
+                     users or hosts fail"
+                );
+                self.warning("name-service", Subject::File(text(&program.path)), message);
+            }
+        }
+        Ok(())
+    }
+
+    fn loaded_later(&mut self, closure: &Closure) -> io::Result<()> {
+        if family(closure) != Family::Glibc {
+            return Ok(());
+        }
+        let program = &closure.objects[0];
+        for (function, library, when) in LOADED_LATER {
+            let is_loaded = closure.objects.iter().any(|object| object.name() == library.as_bytes());
+            if mentions(program, function) && !is_loaded && !self.is_library(closure, library)? {
+                let message = format!("{library} is loaded {when}, and it is not in the image");
+                self.warning("library-loaded-later", Subject::File(text(&program.path)), message);
+            }
+        }
+        if mentions(program, "iconv_open") {
+            let mut found = false;
+            for directory in &closure.default_directories {
+                found |= self.view.exists(&[directory, &b"/gconv"[..]].concat())?;
+            }
+            if !found {
+                let message = "conversions: iconv is used, and the image has no gconv modules; only UTF-8 and ASCII work";
+                self.find("iconv", Severity::Note, Subject::File(text(&program.path)), message.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Libraries that are loaded by name while the program runs.
+    fn dlopen(&mut self, closure: &Closure, binary: &Place) {
+        let is_part_of_libc = |name: &[u8]| {
+            [&b"libc.so"[..], b"libdl.so", b"ld-linux", b"libpthread.so", b"ld-musl", b"libc.musl"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        };
+        let uses = closure.objects.iter().enumerate().filter(|(index, object)| {
+            // The second object is the loader.
+            let is_own = *index != 1 && !is_part_of_libc(object.name());
+            is_own && (mentions(object, "dlopen") || mentions(object, "dlmopen"))
+        });
+        let names: Vec<String> = uses
+            .map(|(index, object)| if index == 0 { shown(&binary.path) } else { text(object.name()) })
+            .collect();
+        if !names.is_empty() {
+            let verb = if names.len() == 1 { "loads" } else { "load" };
+            let message = format!(
+                "dlopen: {} {verb} libraries by name while running; which ones, files cannot say",
+                names.join(", ")
+            );
+            self.warning("dlopen", Subject::File(shown(&binary.path)), message)
+                .fix("try it", "jettison verify --run IMAGE");
+        }
+    }
+
+    fn is_library(&self, closure: &Closure, name: &str) -> io::Result<bool> {
+        for directory in &closure.default_directories {
+            if self.view.exists(&[directory, &b"/"[..], name.as_bytes()].concat())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// How to get data that some stage has, or some base.
+fn bring(finding: &mut Finding, stage: Option<String>, path: &str) {
+    match stage {
+        Some(stage) => finding.fix("bring them", format!("COPY --from={stage} {path} {path}")),
+        None => finding.fix(
+            "bring them from a stage that has them (replace `build` by its name)",
+            format!("COPY --from=build {path} {path}"),
+        ),
+    };
+}
+
+fn mentions(object: &Object, symbol: &str) -> bool {
+    object.elf.dynamic.as_ref().is_some_and(|dynamic| dynamic.mentions(symbol))
+}
+
+fn family(closure: &Closure) -> Family {
+    closure.objects.get(1).and_then(|loader| Family::of(&loader.path)).unwrap_or(Family::Glibc)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,241 @@
+//! Ways out for programs that lack their loader, libraries or versions: link statically, bring what is missing from
+//! the stage where the program was made, or use a base that has it.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::{Fix, Proof, Source, words};
+use crate::elf::{Elf, go};
+use crate::loader::{Closure, Family, Found, Start, closure};
+use crate::tree::{Identity, Place, View};
+
+/// Largest `os-release` that is read, bytes.
+const RELEASE_BYTES_MAX: u64 = 64 << 10;
+/// Releases of Debian by the glibc that they have. Source: packages of `libc6`.
+const DEBIAN: &[(&[u32], &str)] = &[(&[2, 36], "debian:12-slim"), (&[2, 41], "debian:13-slim")];
+
+impl Proof<'_> {
+    /// All ways, the best first. `missing` are the libraries that are; none if it is the loader itself.
+    pub(super) fn ways_to_libraries(
+        &self,
+        place: &Place,
+        elf: &Elf,
+        missing: &[String],
+    ) -> io::Result<Vec<Fix>> {
+        let mut fixes = self.ways_to_static(place, elf)?;
+        let source = self.image.provenance.and_then(|provenance| provenance.source(&place.path));
+        if let Some(source) = source
+            && let Some(lines) = self.copies(&source, place, elf)?
+        {
+            let how = if fixes.is_empty() {
+                format!("bring what it needs from {}", source.name)
+            } else {
+                format!("or bring what it needs from {}", source.name)
+            };
+            fixes.push(Fix { how, text: lines });
+            return Ok(fixes);
+        }
+        let missing: Vec<&String> = missing.iter().filter(|name| !is_in_every_base(name)).collect();
+        if !missing.is_empty() {
+            fixes.extend(self.packages(&missing)?);
+            return Ok(fixes);
+        }
+        let base = match elf.interpreter.as_deref().and_then(Family::of) {
+            Some(Family::Musl) => Some("alpine".to_owned()),
+            Some(Family::Glibc) => base_for(elf),
+            None => None,
+        };
+        fixes.extend(base.map(|base| Fix {
+            how: format!("{}use a base that has them", if fixes.is_empty() { "" } else { "or " }),
+            text: format!("FROM {base}"),
+        }));
+        Ok(fixes)
+    }
+
+    /// The package manager's words for libraries.
+    fn packages(&self, missing: &[&String]) -> io::Result<Option<Fix>> {
+        let release = self.view.read(b"/etc/os-release", RELEASE_BYTES_MAX)?.unwrap_or_default();
+        let release = String::from_utf8_lossy(&release).into_owned();
+        let mut words = Vec::new();
+        for line in release.lines() {
+            if let Some((_, value)) = line.split_once('=').filter(|(key, _)| matches!(*key, "ID" | "ID_LIKE"))
+            {
+                words.extend(value.trim_matches('"').split(' ').map(str::to_owned));
+            }
+        }
+        let is = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
+        let join = |name: &dyn Fn(&String) -> String| {
+            missing.iter().map(|library| name(library)).collect::<Vec<_>>().join(" ")
+        };
+        let text = if is(&["alpine", "wolfi", "chainguard"]) {
+            format!("RUN apk add --no-cache {}", join(&|library| format!("so:{library}")))
+        } else if is(&["fedora", "rhel", "centos", "amzn"]) {
+            format!("RUN dnf install -y {}", join(&|library| format!("'{library}()(64bit)'")))
+        } else if is(&["debian", "ubuntu"]) {
+            format!(
+                "RUN apt-get update && apt-get install -y --no-install-recommends {} && rm -rf /var/lib/apt/lists/*",
+                join(&|library| debian_package(library))
+            )
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Fix {
+            how: "install the packages that have them (names by the distribution's rule)".to_owned(),
+            text,
+        }))
+    }
+
+    /// The name of the stage that a program came from, if that stage has `file`.
+    pub(super) fn stage_with(&self, program: &Place, file: &str) -> io::Result<Option<String>> {
+        let source = self.image.provenance.and_then(|provenance| provenance.source(&program.path));
+        let Some(source) = source else { return Ok(None) };
+        let has = View::new(&*source.tree).exists(file.as_bytes())?;
+        Ok(has.then_some(source.name))
+    }
+
+    /// For Go programs: without cgo they need nothing.
+    pub(super) fn ways_to_static(&self, place: &Place, elf: &Elf) -> io::Result<Vec<Fix>> {
+        if elf.interpreter.is_none() {
+            return Ok(Vec::new());
+        }
+        let Some(info) = go::read(&*self.view.open(place)?)? else { return Ok(Vec::new()) };
+        if info.setting("CGO_ENABLED") == Some("0") {
+            return Ok(Vec::new());
+        }
+        let source = self.image.provenance.and_then(|provenance| provenance.source(&place.path));
+        let line = source.and_then(|source| without_cgo(&source.runs));
+        let text = line.unwrap_or_else(|| "CGO_ENABLED=0 go build …".to_owned());
+        Ok(vec![Fix { how: "build it without cgo; it then needs no libraries".to_owned(), text }])
+    }
+
+    /// COPY lines for what `source` has and the image lacks; `None` if the source lacks something too.
+    fn copies(&self, source: &Source, place: &Place, elf: &Elf) -> io::Result<Option<String>> {
+        let Some(loader) = elf.interpreter.as_deref() else { return Ok(None) };
+        let Some(family) = Family::of(loader) else { return Ok(None) };
+        let view = View::new(&*source.tree);
+        let Some(loader_place) = view.file(loader)? else { return Ok(None) };
+        let start = Start {
+            program: place,
+            elf: std::rc::Rc::new(elf.clone()),
+            loader: (loader, &loader_place),
+            library_path: self.variable("LD_LIBRARY_PATH").map(str::as_bytes),
+            working_directory: &self.working_directory,
+            identity: &Identity::root(),
+        };
+        let closure = closure(&view, family, &start)?;
+        if !closure.problems.is_empty() {
+            return Ok(None);
+        }
+        let mut lines = BTreeSet::new();
+        for object in &closure.objects[1..] {
+            let destination = destination(&closure, object.found, &object.path);
+            if !self.view.exists(&destination)? {
+                let text = |path: &[u8]| format!("/{}", String::from_utf8_lossy(&words::cleaned(path)));
+                lines.insert(format!(
+                    "COPY --from={} {} {}",
+                    source.name,
+                    text(&object.path),
+                    text(&destination)
+                ));
+            }
+        }
+        let lines: Vec<String> = lines.into_iter().collect();
+        Ok((!lines.is_empty()).then(|| lines.join("\n")))
+    }
+}
+
+/// Libraries that come with the C library or with every compiler.
+fn is_in_every_base(library: &str) -> bool {
+    let stem = library.split(".so").next().unwrap_or(library);
+    ["libc", "libm", "libdl", "librt", "libpthread", "libutil", "libresolv", "libgcc_s", "libstdc++"]
+        .contains(&stem)
+        || library.starts_with("libc.musl")
+        || library.starts_with("ld-")
+}
+
+/// `libssl3` for `libssl.so.3`, `libpcre2-8-0` for `libpcre2-8.so.0`. Source: Debian Policy 8.1.
+fn debian_package(library: &str) -> String {
+    let (stem, version) = library.split_once(".so.").unwrap_or((library.trim_end_matches(".so"), ""));
+    let dash = if stem.ends_with(|c: char| c.is_ascii_digit()) && !version.is_empty() { "-" } else { "" };
+    format!("{stem}{dash}{version}").to_lowercase().replace('_', "-")
+}
+
+/// Where a library has to lie to be found: where it was, unless only the cache, which is not copied, knew that place.
+fn destination(closure: &Closure, found: Found, path: &[u8]) -> Vec<u8> {
+    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let (directory, name) = (words::cleaned(&path[..slash]), &path[slash..]);
+    let is_default = closure.default_directories.iter().any(|default| words::cleaned(default) == directory);
+    match closure.default_directories.first() {
+        Some(first) if found == Found::Cache && !is_default => {
+            [&b"/"[..], &words::cleaned(first), name].concat()
+        }
+        _ => path.to_vec(),
+    }
+}
+
+/// The RUN instruction that builds a Go program, with cgo switched off.
+fn without_cgo(runs: &[String]) -> Option<String> {
+    let run = runs.iter().rev().find(|run| run.contains("go build") || run.contains("go install"))?;
+    let command = if run.contains("go build") { "go build" } else { "go install" };
+    let line = run.replace("CGO_ENABLED=1", "CGO_ENABLED=0");
+    if line.contains("CGO_ENABLED=0") {
+        return Some(line);
+    }
+    Some(line.replacen(command, &format!("CGO_ENABLED=0 {command}"), 1))
+}
+
+/// A base whose glibc is new enough for a program.
+fn base_for(elf: &Elf) -> Option<String> {
+    let needs = elf.dynamic.iter().flat_map(|dynamic| &dynamic.needs);
+    let versions = needs.filter_map(|need| String::from_utf8(need.version.clone()).ok());
+    let newest =
+        versions.filter(|version| version.starts_with("GLIBC_")).max_by_key(|v| words::version_key(v));
+    debian_with(&newest.unwrap_or_else(|| "GLIBC_2.2.5".to_owned())).map(str::to_owned)
+}
+
+fn debian_with(version: &str) -> Option<&'static str> {
+    let wanted = words::version_key(version);
+    DEBIAN.iter().find(|(has, _)| *has >= &wanted[..]).map(|(_, base)| *base)
+}
+
+/// A base that has a version of glibc's symbols.
+pub(super) fn base_with_version(version: &str) -> Option<Fix> {
+    let base = version.starts_with("GLIBC_").then(|| debian_with(version)).flatten()?;
+    Some(Fix {
+        how: "use a base that is as new as the one it was built on (or build it on an older one)".to_owned(),
+        text: format!("FROM {base}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_switches_cgo_off() {
+        let line = |run: &str| without_cgo(&["RUN make".to_owned(), run.to_owned()]);
+        assert_eq!(
+            line("RUN go build -o /myserver .").as_deref(),
+            Some("RUN CGO_ENABLED=0 go build -o /myserver .")
+        );
+        assert_eq!(
+            line("RUN cd x && CGO_ENABLED=1 go build").as_deref(),
+            Some("RUN cd x && CGO_ENABLED=0 go build")
+        );
+        assert_eq!(line("RUN npm ci"), None);
+    }
+
+    #[test]
+    fn packages_by_debians_rule() {
+        assert_eq!(debian_package("libssl.so.3"), "libssl3");
+        assert_eq!(debian_package("libpcre2-8.so.0"), "libpcre2-8-0");
+        assert_eq!(debian_package("libGLX_mesa.so.0"), "libglx-mesa0");
+    }
+
+    #[test]
+    fn the_oldest_debian_that_is_new_enough() {
+        assert_eq!(debian_with("GLIBC_2.34"), Some("debian:12-slim"));
+        assert_eq!(debian_with("GLIBC_2.2.5"), Some("debian:12-slim"));
+        assert_eq!(debian_with("GLIBC_2.99"), None);
+    }
+}
