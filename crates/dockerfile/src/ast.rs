@@ -64,6 +64,17 @@ pub struct GlobalArg {
     pub items: Vec<ArgItem>,
     /// Text of the comment lines directly above.
     pub comments: Vec<String>,
+    /// An empty line inside.
+    pub empty_line: Option<EmptyLine>,
+}
+
+/// An empty line inside a continuation; of several the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmptyLine {
+    /// The line.
+    pub span: Span,
+    /// What stands on the last line of the continuation.
+    pub last: Span,
 }
 
 /// One name of an ARG instruction.
@@ -91,14 +102,22 @@ pub struct From {
     pub span: Span,
     /// The instruction's text, continuations joined.
     pub text: String,
+    /// The keyword as written.
+    pub keyword: Word,
     /// `--platform`.
     pub platform: Option<Word>,
     /// Image, stage or `scratch`.
     pub image: Word,
+    /// The word `AS` as written.
+    pub as_keyword: Option<Word>,
     /// Stage name, lower-cased.
     pub name: Option<Spanned<String>>,
+    /// Stage name as written.
+    pub written_name: Option<Word>,
     /// Text of the comment lines directly above.
     pub comments: Vec<String>,
+    /// An empty line inside.
+    pub empty_line: Option<EmptyLine>,
 }
 
 /// One instruction of a stage.
@@ -112,6 +131,17 @@ pub struct Instruction {
     pub keyword: Span,
     /// The instruction as one line: continuations joined, comments dropped, heredoc bodies left out.
     pub text: String,
+    /// Text of the comment lines directly above.
+    pub comments: Vec<String>,
+    /// An empty line inside.
+    pub empty_line: Option<EmptyLine>,
+}
+
+impl Instruction {
+    /// The keyword as written.
+    pub fn written_keyword(&self) -> &str {
+        self.text.split(crate::lex::words::is_blank).next().unwrap_or_default()
+    }
 }
 
 /// The instructions that may stand in a stage (FROM opens one; global ARG stands before).

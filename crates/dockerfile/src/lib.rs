@@ -4,7 +4,8 @@
 //! understood and what is wrong with the rest, so that one run reports every mistake. What needs an environment
 //! (variables, other stages, images) is left as written for the planner, which calls [`expand`] and [`mount`].
 //!
-//! Read next: [`ast`] for what comes out, `parse.rs` for how, [`expand`] for words, [`ignore`] for `.dockerignore`.
+//! Read next: [`ast`] for what comes out, `parse.rs` for how, [`expand`] for words, [`ignore`] for `.dockerignore`,
+//! [`lint`] for the checks.
 
 pub mod ast;
 mod diagnostic;
@@ -12,6 +13,7 @@ pub mod expand;
 pub mod ignore;
 mod instruction;
 mod lex;
+pub mod lint;
 pub mod mount;
 mod parse;
 pub mod source;

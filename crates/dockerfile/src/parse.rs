@@ -133,6 +133,11 @@ impl Parser<'_> {
                 }
                 continue;
             }
+            if self.lines.content(line).trim_start().is_empty() {
+                // What stands above an empty line is about something else.
+                comments.clear();
+                continue;
+            }
             let statement = next_statement(&mut self.lines, line, self.escape, &mut self.diagnostics);
             if let Some(statement) = statement {
                 count += 1;
@@ -152,19 +157,17 @@ impl Parser<'_> {
     /// Puts a statement where it belongs.
     fn place(&mut self, statement: &Statement, comments: Vec<String>) {
         let meaning = instruction::read(statement, self.escape, &mut self.diagnostics);
-        let span = statement.span;
+        let (span, empty_line) = (statement.span, statement.empty_line);
+        let is_from = statement.keyword().text().eq_ignore_ascii_case("FROM");
         match meaning {
-            Some(Meaning::From { platform, image, name }) => {
-                let from = From { span, text: statement.text(), platform, image, name, comments };
-                self.dockerfile.stages.push(Stage { from, instructions: Vec::new() });
-            }
             Some(Meaning::Step(Kind::Arg(items))) if self.dockerfile.stages.is_empty() => {
-                self.dockerfile.global_args.push(GlobalArg { span, items, comments });
+                self.dockerfile.global_args.push(GlobalArg { span, items, comments, empty_line });
             }
             Some(Meaning::Step(kind)) => match self.dockerfile.stages.last_mut() {
                 Some(stage) => {
-                    let keyword = statement.keyword().span();
-                    stage.instructions.push(Instruction { kind, span, keyword, text: statement.text() });
+                    let (keyword, text) = (statement.keyword().span(), statement.text());
+                    let instruction = Instruction { kind, span, keyword, text, comments, empty_line };
+                    stage.instructions.push(instruction);
                 }
                 None if !self.homeless => {
                     self.homeless = true;
@@ -176,18 +179,29 @@ impl Parser<'_> {
                 None => {}
             },
             // A broken FROM still opens a stage: what follows is no mistake.
-            None if statement.keyword().text().eq_ignore_ascii_case("FROM") => {
+            None if !is_from => {}
+            from => {
+                let (platform, image, as_keyword, name, written_name) = match from {
+                    Some(Meaning::From { platform, image, as_keyword, name, written_name }) => {
+                        (platform, image, as_keyword, name, written_name)
+                    }
+                    _ => (None, Word { value: String::new(), span }, None, None, None),
+                };
+                let (keyword, text) = (statement.keyword().word(), statement.text());
                 let from = From {
                     span,
-                    text: statement.text(),
-                    platform: None,
-                    image: Word { value: String::new(), span },
-                    name: None,
+                    text,
+                    keyword,
+                    platform,
+                    image,
+                    as_keyword,
+                    name,
+                    written_name,
                     comments,
+                    empty_line,
                 };
                 self.dockerfile.stages.push(Stage { from, instructions: Vec::new() });
             }
-            None => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::ast::Span;
+use crate::ast::{EmptyLine, Span};
 use crate::diagnostic::Diagnostic;
 use crate::lex::flags::{self, Flag};
 use crate::lex::heredoc::{self, Document};
@@ -22,6 +22,8 @@ pub(crate) struct Statement {
     pub(crate) documents: Vec<Document>,
     /// The whole instruction, heredocs included.
     pub(crate) span: Span,
+    /// An empty line inside the continuation.
+    pub(crate) empty_line: Option<EmptyLine>,
     /// A heredoc has no end, so that nothing more can be said about the instruction.
     pub(crate) broken: bool,
 }
@@ -40,12 +42,7 @@ impl Statement {
             return None;
         }
         let mut span = whole.span();
-        if let Some(empty) = line.empty_line {
-            let hint = "Empty continuation lines will become errors in a future release";
-            diagnostics.push(
-                Diagnostic::warning("NoEmptyContinuation", "Empty continuation line", empty).with_hint(hint),
-            );
-        }
+        let empty_line = line.empty_line.map(|span| EmptyLine { span, last: whole.last_line() });
         let (keyword, behind) = whole.cut_blank();
         let behind = behind.unwrap_or_else(|| whole.from(whole.text().len()));
         let (flags, arguments) = flags::take(behind);
@@ -65,7 +62,7 @@ impl Statement {
         }
         let (keyword, arguments) = (keyword.range(), arguments.range());
         let broken = bodies.unterminated.is_some();
-        Some(Self { keyword, arguments, flags, documents: bodies.documents, span, broken, line })
+        Some(Self { keyword, arguments, flags, documents: bodies.documents, span, empty_line, broken, line })
     }
 
     fn whole(&self) -> Fragment<'_> {

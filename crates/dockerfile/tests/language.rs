@@ -143,6 +143,8 @@ fn comments_above() {
     assert_eq!(comments("# one\n#\n  # two\nFROM a"), ["two"]);
     assert_eq!(comments("# escape=`\n# one\nFROM a"), ["one"]);
     assert_eq!(comments("# one\nARG A\nFROM a"), [] as [&str; 0]);
+    assert_eq!(comments("# one\n \nFROM a"), [] as [&str; 0]);
+    assert_eq!(comments("# one\n\n# two\nFROM a"), ["two"]);
 }
 
 #[test]
@@ -610,10 +612,12 @@ fn bytes_that_are_not_utf8() {
 }
 
 #[test]
-fn empty_continuation_lines_warn_once() {
-    let parsed = parse(b"FROM a\nRUN x \\\n\n\n  y\n");
-    assert_eq!(parsed.diagnostics.len(), 1);
-    assert_eq!(parsed.diagnostics[0].code, "NoEmptyContinuation");
-    assert_eq!(parsed.diagnostics[0].severity, Severity::Warning);
-    assert_eq!(parsed.diagnostics[0].span, Span { start: 15, end: 15 });
+fn empty_lines_in_continuations_are_remembered() {
+    let source = "FROM a\nRUN x \\\n\n\n  y \\\n z\n";
+    let parsed = parse(source.as_bytes());
+    assert_eq!(parsed.diagnostics, [], "a check says so, not the parser");
+    let line = parsed.dockerfile.stages[0].instructions[0].empty_line.unwrap();
+    assert_eq!(line.span, Span { start: 15, end: 15 });
+    assert_eq!(&source[line.last.start..line.last.end], " z");
+    assert_eq!(parse(b"FROM a\nRUN x \\\n y").dockerfile.stages[0].instructions[0].empty_line, None);
 }

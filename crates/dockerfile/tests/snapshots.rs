@@ -146,9 +146,6 @@ never
     9:15 error flag-value: invalid network mode: "hots"
         hint: did you mean host?
         at "hots"
-    12:1 warning NoEmptyContinuation: Empty continuation line
-        hint: Empty continuation lines will become errors in a future release
-        at ""
     14:13 error flag-value: expecting boolean value for flag --link, not: $X
         at "$X"
     15:5 error json: when using JSON array syntax, arrays must be comprised of strings only
@@ -241,6 +238,8 @@ fn a_whole_instruction() {
             end: 11,
         },
         text: "COPY --chown=\"u g\" a   <<E b/",
+        comments: [],
+        empty_line: None,
     }
     "#);
 }

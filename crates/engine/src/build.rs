@@ -1,6 +1,6 @@
 //! A build from request to outcome: the story, in order. Each chapter has its own file.
 //!
-//! read and plan (`prepare.rs`) → look up every step in the cache (`keys.rs`) → work out what is left to do
+//! read and plan (`prepare.rs`) → check (`checks.rs`) → look up every step in the cache (`keys.rs`) → work out what is left to do
 //! (`demand.rs`) → do it side by side (`schedule.rs`, `step/`, `pull.rs`) → layers, config, manifest (`finish.rs`,
 //! `assemble.rs`) → outputs (`output/`, `push.rs`).
 
@@ -12,6 +12,7 @@ use jettison_registry::Client;
 use jettison_store::Store;
 
 use crate::cancel::Cancel;
+use crate::checks;
 use crate::context::Contexts;
 use crate::demand::{self, Work};
 use crate::error::Error;
@@ -56,26 +57,35 @@ pub fn build(
     let _in_use = store.use_shared()?;
     let images = Images { store, registry, cancel };
     let prepared = prepare::prepare(request, images, sink)?;
+    let contexts = Contexts::open(request)?;
+    let ignore = contexts.ignore_patterns();
+    let linter = checks::of_build(&prepared.file, &request.plan, &prepared.configs, ignore, sink)?;
     let build = Build {
         request,
         images,
         tasks: Tasks::new(sink),
         progress: prepared.plan.steps.iter().map(|_| Mutex::default()).collect(),
-        contexts: Contexts::open(request)?,
+        contexts,
         remotes: Remotes::new(images, &request.secrets, &request.agents),
         epoch: request.epoch_seconds.unwrap_or(DEFAULT_EPOCH_SECONDS),
         plan: prepared.plan,
         bases: prepared.bases,
     };
-    build.refuse_what_is_missing()?;
-    build.tasks.plan(build.plan.steps.iter().map(|step| step.name.clone()).collect());
-    build.remotes.resolve_all(&build.plan, &build.tasks)?;
-    build.look_up_all()?;
-    build.carry_out()?;
-    build.finish()
+    let result = build.run();
+    checks::tell(linter, sink);
+    result
 }
 
 impl Build<'_> {
+    fn run(&self) -> Result<BuildOutcome, Error> {
+        self.refuse_what_is_missing()?;
+        self.tasks.plan(self.plan.steps.iter().map(|step| step.name.clone()).collect());
+        self.remotes.resolve_all(&self.plan, &self.tasks)?;
+        self.look_up_all()?;
+        self.carry_out()?;
+        self.finish()
+    }
+
     pub(crate) fn progress(&self, step: StepId) -> Progress {
         self.progress[step].lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -68,9 +68,8 @@ impl Contexts {
         let main = match &request.context {
             ContextSource::Empty => None,
             ContextSource::Folder(path) => {
-                let beside = request.dockerfile.path.as_deref().map(ignore_file_beside);
-                let candidates = beside.into_iter().chain([path.join(".dockerignore")]);
-                Some(Context { root: filesystem::open_directory(path)?, ignore: read_first(candidates)? })
+                let ignore = read_first(ignore_files(request, path))?;
+                Some(Context { root: filesystem::open_directory(path)?, ignore })
             }
         };
         let mut named = BTreeMap::new();
@@ -82,6 +81,11 @@ impl Contexts {
         Ok(Self { main, named })
     }
 
+    /// The patterns of the build context's ignore file; `None` if it has none.
+    pub(crate) fn ignore_patterns(&self) -> Option<&Patterns> {
+        self.main.as_ref().map(|context| &context.ignore.patterns).filter(|patterns| !patterns.is_empty())
+    }
+
     /// The folder behind `source`; `None` if it is no folder, or the context is empty.
     pub(crate) fn get(&self, source: &Source) -> Option<&Context> {
         match source {
@@ -90,6 +94,23 @@ impl Contexts {
             Source::Fs(_) => None,
         }
     }
+}
+
+/// The patterns of the build context's ignore file, without opening the context.
+pub(crate) fn ignore_file(request: &BuildRequest) -> Result<Option<Patterns>, Error> {
+    match &request.context {
+        ContextSource::Empty => Ok(None),
+        ContextSource::Folder(path) => {
+            let patterns = read_first(ignore_files(request, path))?.patterns;
+            Ok(Some(patterns).filter(|patterns| !patterns.is_empty()))
+        }
+    }
+}
+
+/// Where the ignore file of the build context may lie, the first that exists counting.
+fn ignore_files<'a>(request: &'a BuildRequest, folder: &Path) -> impl Iterator<Item = PathBuf> + use<'a> {
+    let beside = request.dockerfile.path.as_deref().map(ignore_file_beside);
+    beside.into_iter().chain([folder.join(".dockerignore")])
 }
 
 fn ignore_file_beside(dockerfile: &Path) -> PathBuf {

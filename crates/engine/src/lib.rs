@@ -7,6 +7,7 @@
 mod assemble;
 mod build;
 mod cancel;
+mod checks;
 mod context;
 mod demand;
 mod error;
@@ -31,6 +32,7 @@ mod tasks;
 
 pub use build::build;
 pub use cancel::{Cancel, Guard};
+pub use checks::{Checked, check};
 pub use error::Error;
 pub use images::{Image, Images};
 pub use load::{Loaded, load, load_folder};

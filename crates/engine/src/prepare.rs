@@ -3,9 +3,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use jettison_dockerfile::{Diagnostic, Severity};
+use jettison_dockerfile::{Diagnostic, Dockerfile, Severity};
 use jettison_plan::{self as plan, Outcome, Plan};
 
+use crate::checks;
 use crate::error::Error;
 use crate::event::{Event, Sink};
 use crate::images::{Image, Images};
@@ -20,7 +21,10 @@ const LOOKUPS_MAX: usize = 4;
 /// A plan, and the images that it needs at the positions that it uses.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    pub(crate) file: Dockerfile,
     pub(crate) plan: Plan,
+    /// The configs that planning needed.
+    pub(crate) configs: plan::Images,
     pub(crate) bases: Vec<Image>,
 }
 
@@ -33,6 +37,7 @@ pub(crate) fn prepare(
     let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
         parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
     if !errors.is_empty() {
+        checks::tell_of_broken(&parsed.dockerfile, &request.plan, sink);
         return Err(Error::Dockerfile(errors));
     }
     refuse_other_frontends(&parsed.dockerfile, &request.plan)?;
@@ -50,13 +55,10 @@ pub(crate) fn prepare(
                 let missing: Vec<_> =
                     plan.images.iter().filter(|w| find(&known, w).is_none()).cloned().collect();
                 known.extend(resolve(request, images, missing)?);
-                for warning in &plan.warnings {
-                    sink.emit(Event::Warning(warning.clone()));
-                }
                 let bases = plan.images.iter().map(|wanted| {
                     find(&known, wanted).cloned().expect("every image of the plan was just resolved")
                 });
-                return Ok(Prepared { bases: bases.collect(), plan });
+                return Ok(Prepared { bases: bases.collect(), file: parsed.dockerfile, plan, configs });
             }
             Outcome::NeedsImages(wanted) => known.extend(resolve(request, images, wanted)?),
         }
@@ -93,10 +95,7 @@ fn resolve(
 
 /// `# syntax=docker/dockerfile:*` means the language that is built in; any other frontend is a program that we do not
 /// run.
-fn refuse_other_frontends(
-    file: &jettison_dockerfile::Dockerfile,
-    options: &plan::Options,
-) -> Result<(), Error> {
+pub(crate) fn refuse_other_frontends(file: &Dockerfile, options: &plan::Options) -> Result<(), Error> {
     let from_argument = options.build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_SYNTAX");
     let (frontend, span) = match (from_argument, &file.directives.syntax) {
         (Some((_, value)), _) => (value.as_str(), None),

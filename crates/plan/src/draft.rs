@@ -6,7 +6,7 @@ use crate::environment::Environment;
 use crate::graph::{Fs, HistoryEntry, Stage, StageId, StepId};
 
 /// PATH of images that say nothing (BuildKit `util/system` DefaultPathEnvUnix).
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Key under which BuildKit hides its inline cache in a config; it is void for whatever is built on top.
 const INLINE_CACHE_KEY: &str = "moby.buildkit.cache.v0";

@@ -22,9 +22,6 @@ fn write_plan(out: &mut String, plan: &Plan) -> fmt::Result {
     for stage in &plan.stages {
         write_stage(out, plan, stage)?;
     }
-    for warning in &plan.warnings {
-        writeln!(out, "warning {}: {}", warning.code, warning.message)?;
-    }
     Ok(())
 }
 

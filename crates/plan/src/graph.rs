@@ -29,8 +29,6 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// Images that are needed: as a base, or as a source of COPY or a mount.
     pub images: Vec<Image>,
-    /// Lint-like remarks (not errors), with places.
-    pub warnings: Vec<jettison_dockerfile::Diagnostic>,
 }
 
 impl Plan {

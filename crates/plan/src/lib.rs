@@ -6,7 +6,7 @@
 //!
 //! Read next: `graph.rs` for what comes out, `planner.rs` for the order of work, `draft.rs` for what a stage
 //! accumulates; then one file per instruction family: `configure.rs`, `copy.rs`, `run.rs` with `mounts.rs`.
-//! [`key`] has the cache keys, [`dump`] a text form of plans.
+//! [`key`] has the cache keys, [`dump`] a text form of plans, [`survey`] what checks and outlines need.
 
 mod arguments;
 mod configure;
@@ -29,7 +29,8 @@ mod resolve;
 mod run;
 mod signal;
 mod step_name;
+pub mod survey;
 
 pub use graph::*;
 pub use images::{Images, Outcome};
-pub use planner::plan;
+pub use planner::{errors, plan};

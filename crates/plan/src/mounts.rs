@@ -147,7 +147,8 @@ fn source_path(raw: &RawMount) -> String {
     path::absolute("/", raw.source.as_deref().unwrap_or_default())
 }
 
-fn secret_id(raw: &RawMount) -> Option<String> {
+/// The id of a secret as written, else the file name of its target.
+pub(crate) fn secret_id(raw: &RawMount) -> Option<String> {
     let written = raw.source.as_ref().or(raw.id.as_ref()).filter(|id| !id.is_empty());
     let by_target = || raw.target.as_deref().filter(|target| !target.is_empty()).map(path::base_name);
     written.cloned().or_else(by_target)

@@ -48,6 +48,29 @@ pub fn plan(file: &Dockerfile, options: &Options, images: &Images) -> Result<Out
     }
 }
 
+/// Everything that is wrong with any stage, needed or not, as far as the images in `images` tell. In stages on other
+/// images only names, forms and FROM lines are looked at.
+pub fn errors(file: &Dockerfile, options: &Options, images: &Images) -> Vec<Diagnostic> {
+    let platform = options.platform.clone().unwrap_or_else(Platform::host);
+    let build_platform = options.build_platform.clone().unwrap_or_else(Platform::host);
+    let mut errors = Vec::new();
+    let arguments = Arguments::new(file, options, &platform, &build_platform, &mut errors);
+    let names = Names::new(file, options, &arguments, platform);
+    if let Err(error) = names.target() {
+        errors.push(error);
+    }
+    if !errors.is_empty() {
+        return errors;
+    }
+    let all = (0..file.stages.len()).collect();
+    let mut planner = Planner::new(file, options, images, &arguments, &names, &all);
+    for index in &all {
+        planner.stage(*index);
+    }
+    planner.errors.sort_by_key(|error| error.span);
+    planner.errors
+}
+
 /// One pass over the stages that are known to be needed.
 pub(crate) struct Planner<'a> {
     pub(crate) file: &'a Dockerfile,
@@ -65,7 +88,6 @@ pub(crate) struct Planner<'a> {
     image_ids: HashMap<(Reference, Platform), ImageId>,
     missing: Vec<Image>,
     errors: Vec<Diagnostic>,
-    warnings: Vec<Diagnostic>,
     /// Whether steps are named without their stage: the file has one stage and reads from nothing else.
     nameless: bool,
 }
@@ -112,7 +134,6 @@ impl<'a> Planner<'a> {
             image_ids: HashMap::new(),
             missing: Vec::new(),
             errors: Vec::new(),
-            warnings: Vec::new(),
             nameless,
         }
     }
@@ -180,14 +201,6 @@ impl<'a> Planner<'a> {
             }
             return (Draft::blocked(index, &self.names.platform), Vec::new());
         };
-        let actual = config.platform();
-        if !config.os.is_empty() && !actual.satisfies(&platform) {
-            let message = format!(
-                "Base image {} was pulled with platform \"{actual}\", expected \"{platform}\" for current build",
-                reference.familiar()
-            );
-            self.warnings.push(Diagnostic::warning("InvalidBaseImagePlatform", message, span));
-        }
         // An image without layers has no files: there is nothing to fetch (BuildKit calls that scratch as well).
         let empty = config.rootfs.diff_ids.is_empty() && config.history.iter().all(|h| h.empty_layer);
         let base = if empty { Fs::Scratch } else { Fs::Image(self.image_id(reference, platform, span)) };
@@ -335,7 +348,6 @@ impl<'a> Planner<'a> {
             steps: self.steps,
             stages: self.stages,
             images: self.plan_images,
-            warnings: self.warnings,
         }))
     }
 }

@@ -150,7 +150,8 @@ impl<'a> Names<'a> {
                 .with_argument_hint(Diagnostic::error("from", message, from.image.span), &from.image.value));
         }
         // Unlike --from, FROM compares as written, and sees earlier stages only.
-        let earlier = self.positions.get(image.as_str()).and_then(|all| all.iter().rfind(|i| **i < index));
+        let earlier = self.positions.get(image.as_str());
+        let earlier = earlier.and_then(|all| all[..all.partition_point(|at| *at < index)].last());
         if let Some(stage) = earlier {
             return Ok(Base::Stage(*stage));
         }

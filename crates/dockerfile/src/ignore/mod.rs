@@ -11,6 +11,7 @@
 mod class;
 mod clean;
 mod file;
+mod nothing_left;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub struct Patterns {
 struct Entry {
     pattern: Pattern,
     negated: bool,
+    /// The cleaned pattern, without `!`.
+    text: Box<[u8]>,
 }
 
 /// Which patterns matched a directory: a walk hands it down to the directory's entries, so that patterns are not
@@ -73,7 +76,7 @@ impl Patterns {
             };
             let pattern = Pattern::compile(text).ok_or_else(|| refuse("syntax error in pattern"))?;
             list.negations |= negated;
-            list.patterns.push(Entry { pattern, negated });
+            list.patterns.push(Entry { pattern, negated, text: text.into() });
         }
         Ok(list)
     }

@@ -3,20 +3,20 @@
 use super::flags::Takes;
 use super::{Meaning, Reader};
 use crate::ast::Spanned;
-use crate::lex::words;
+use crate::lex::{Fragment, words};
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Meaning> {
     let flags = reader.flags(&[("platform", Takes::Text)]);
     let words = words::blank_separated(reader.statement.arguments());
-    let name = match words.as_slice() {
-        [_] => None,
-        [_, middle, name] if middle.text().eq_ignore_ascii_case("as") => Some(name),
+    let (as_keyword, written) = match words.as_slice() {
+        [_] => (None, None),
+        [_, middle, name] if middle.text().eq_ignore_ascii_case("as") => (Some(middle.word()), Some(name)),
         _ => {
             reader.error("arguments", "FROM requires either one or three arguments", reader.statement.span);
             return None;
         }
     };
-    let name = match name {
+    let name = match written {
         None => None,
         Some(name) => {
             let lower = name.text().to_lowercase();
@@ -33,7 +33,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Meaning> {
     };
     // A value of "" is the same as none.
     let platform = flags?.text("platform").filter(|platform| !platform.value.is_empty());
-    Some(Meaning::From { platform, image: words[0].word(), name })
+    let written_name = written.map(Fragment::word);
+    Some(Meaning::From { platform, image: words[0].word(), as_keyword, name, written_name })
 }
 
 /// `^[a-z][a-z0-9-_.]*$`

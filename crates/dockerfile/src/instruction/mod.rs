@@ -50,8 +50,12 @@ pub(crate) enum Meaning {
         platform: Option<Word>,
         /// Image, stage or `scratch`.
         image: Word,
+        /// `AS` as written.
+        as_keyword: Option<Word>,
         /// Stage name in lower case.
         name: Option<Spanned<String>>,
+        /// Stage name as written.
+        written_name: Option<Word>,
     },
     /// It belongs into a stage (or is an ARG).
     Step(Kind),

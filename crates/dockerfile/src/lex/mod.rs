@@ -101,6 +101,14 @@ impl<'a> Fragment<'a> {
         self.part(start..start + text.trim().len())
     }
 
+    /// Its part on the last physical line that it takes.
+    pub(crate) fn last_line(&self) -> Span {
+        let end = self.span().end;
+        let stretches = self.line.segments.iter().rev();
+        let start = stretches.map(|(_, source)| *source).find(|source| *source < end).unwrap_or(end);
+        Span { start: start.max(self.span().start), end }
+    }
+
     /// As a word that stands as written.
     pub(crate) fn word(&self) -> Word {
         Word { value: self.text().to_owned(), span: self.span() }
