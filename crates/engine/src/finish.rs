@@ -123,7 +123,7 @@ impl Build<'_> {
         let below =
             below.iter().map(|path| filesystem::open_directory(path)).collect::<Result<Vec<_>, _>>()?;
         let below: Vec<_> = below.iter().map(AsFd::as_fd).collect();
-        let entries = layer::diff(upper.as_fd(), &below).map_err(failed)?;
+        let entries = layer::diff(upper.as_fd(), &below, Some(self.epoch)).map_err(failed)?;
         let options = EncodeOptions {
             compression: compression.format,
             level: compression.level,

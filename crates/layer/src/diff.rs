@@ -4,7 +4,6 @@
 //! counts only if something is hidden by it; an opaque directory becomes one whiteout for each name that it hides; a
 //! directory that was copied up and not changed appears only as the parent of something that did change.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Stat};
@@ -12,16 +11,24 @@ use rustix::io::Errno;
 
 use crate::apply::OPAQUE_XATTR;
 use crate::inside::{self, NO_LINKS};
-use crate::walk::{Descend, read_entry, visit_tree, with_hard_link};
+use crate::names::{Inode, Names, inode};
+use crate::walk::{Descend, read_entry, visit_tree};
 use crate::{Entry, Error, Kind};
 
 /// The entries of the layer that leads from `lowers` (top first) to `lowers` with `upper` on top; sorted so that each
 /// directory stands before what is in it, and a whiteout by its own name.
-pub fn diff(upper: BorrowedFd<'_>, lowers: &[BorrowedFd<'_>]) -> Result<Vec<Entry>, Error> {
+///
+/// `clamp_mtime_s` is the newest time that the layer will show. What differs from the layers below in nothing but
+/// times that are clamped to it is no change: when it was made must not decide what a layer holds.
+pub fn diff(
+    upper: BorrowedFd<'_>,
+    lowers: &[BorrowedFd<'_>],
+    clamp_mtime_s: Option<i64>,
+) -> Result<Vec<Entry>, Error> {
     let mut found = Vec::new();
     // Directories on the way down that are unchanged themselves: written only if something below is.
     let mut unchanged: Vec<Entry> = Vec::new();
-    let mut linked = HashMap::new();
+    let mut names = Names::default();
     let mut hidden = Vec::new();
     let mut visit = |entry: Entry, stat: &Stat| {
         while unchanged.last().is_some_and(|parent| !is_below(&entry.path, &parent.path)) {
@@ -43,19 +50,26 @@ pub fn diff(upper: BorrowedFd<'_>, lowers: &[BorrowedFd<'_>]) -> Result<Vec<Entr
                     _ => {}
                 }
             }
-            Kind::File { .. } if unchanged_file(upper, lowers, &entry)? => return Ok(Descend::No),
-            _ => {}
+            _ => {
+                if let Some(below) = same_as_below(upper, lowers, &entry, clamp_mtime_s)? {
+                    names.keep_back(entry, stat, below, &unchanged);
+                    return Ok(Descend::No);
+                }
+            }
         }
+        names.see(&entry, stat);
         found.append(&mut unchanged);
-        found.push(with_hard_link(entry, stat, &mut linked));
+        found.push(entry);
         Ok(Descend::Yes)
     };
     visit_tree(upper, b"", &mut visit)?;
     for directory in hidden {
         expand_opaque(upper, lowers, &directory, &mut found)?;
     }
+    names.bring_along(&mut found);
     found.sort_by_cached_key(sort_key);
     found.dedup_by(|a, b| a.path == b.path);
+    names.link(&mut found);
     Ok(found)
 }
 
@@ -167,18 +181,34 @@ fn same_directory(a: &Entry, b: &Entry) -> bool {
     a.kind == b.kind && (a.mode, a.uid, a.gid) == (b.mode, b.uid, b.gid) && a.xattrs == b.xattrs
 }
 
-/// A file that was copied up and not changed: same metadata and time, and the same content where the time cannot tell.
-fn unchanged_file(upper: BorrowedFd<'_>, lowers: &[BorrowedFd<'_>], entry: &Entry) -> Result<bool, Error> {
-    let Some(below) = look_up(lowers, &entry.path)? else { return Ok(false) };
-    if below != *entry {
-        return Ok(false);
+/// Something that was copied up, or made again as it was: same metadata, same time as far as it will be seen, and the
+/// same content. Returns what inode it is below.
+fn same_as_below(
+    upper: BorrowedFd<'_>,
+    lowers: &[BorrowedFd<'_>],
+    entry: &Entry,
+    clamp_mtime_s: Option<i64>,
+) -> Result<Option<Inode>, Error> {
+    if matches!(entry.kind, Kind::Whiteout) {
+        return Ok(None);
+    }
+    let Some(below) = look_up(lowers, &entry.path)? else { return Ok(None) };
+    if as_seen(&below, clamp_mtime_s) != as_seen(entry, clamp_mtime_s) {
+        return Ok(None);
     }
     for lower in lowers {
-        if inside::lstat(*lower, &entry.path, NO_LINKS).is_ok() {
-            return same_content(upper, *lower, &entry.path);
-        }
+        let Ok(stat) = inside::lstat(*lower, &entry.path, NO_LINKS) else { continue };
+        let is_file = matches!(entry.kind, Kind::File { .. });
+        let same = !is_file || same_content(upper, *lower, &entry.path)?;
+        return Ok(same.then(|| inode(&stat)));
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// The entry as a layer shows it: whole seconds, none of them newer than the newest.
+fn as_seen(entry: &Entry, clamp_mtime_s: Option<i64>) -> Entry {
+    let mtime_s = clamp_mtime_s.map_or(entry.mtime_s, |newest| entry.mtime_s.min(newest));
+    Entry { mtime_s, mtime_ns: 0, ..entry.clone() }
 }
 
 fn same_content(a: BorrowedFd<'_>, b: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {

@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod header;
 mod inside;
+mod names;
 pub mod select;
 mod tar_stream;
 mod walk;

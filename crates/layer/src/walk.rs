@@ -6,19 +6,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
 use crate::inside::{self, NO_LINKS};
+use crate::names::Names;
 use crate::{Entry, Error, Kind};
 
 /// Lists the tree below `root`, the root itself left out. The first name of a file in sort order is the file, later
 /// ones are hard links to it.
 pub fn walk(root: BorrowedFd<'_>) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
-    let mut linked = HashMap::new();
+    let mut names = Names::default();
     let mut visit = |entry: Entry, stat: &Stat| {
-        entries.push(with_hard_link(entry, stat, &mut linked));
+        names.see(&entry, stat);
+        entries.push(entry);
         Ok(Descend::Yes)
     };
     visit_tree(root, b"", &mut visit)?;
     entries.sort_by(|a, b| a.path.cmp(&b.path));
+    names.link(&mut entries);
     Ok(entries)
 }
 
