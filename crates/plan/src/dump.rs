@@ -64,6 +64,9 @@ fn write_run(out: &mut String, run: &Run) -> fmt::Result {
         Network::None => writeln!(out, "    network none")?,
         Network::Host => writeln!(out, "    network host")?,
     }
+    if let Some(name) = &run.host_name {
+        writeln!(out, "    host name {name}")?;
+    }
     if run.security == Security::Insecure {
         writeln!(out, "    insecure")?;
     }

@@ -147,6 +147,8 @@ pub struct Run {
     pub mounts: Vec<Mount>,
     /// Network of the step.
     pub network: Network,
+    /// Name of the host, if the build argument `BUILDKIT_SANDBOX_HOSTNAME` gives one.
+    pub host_name: Option<String>,
     /// Sandbox or insecure.
     pub security: Security,
     /// Whether the result may come from the cache.

@@ -159,9 +159,20 @@ pub fn run_key(
     epoch: i64,
 ) -> Key {
     // Every field is named, so that a new one cannot be forgotten here.
-    let Run { argv, script, env, proxy_env: _, cwd, user, mounts: shapes, network, security, no_cache: _ } =
-        run;
-    Frames::new("run")
+    let Run {
+        argv,
+        script,
+        env,
+        proxy_env: _,
+        cwd,
+        user,
+        mounts: shapes,
+        network,
+        host_name,
+        security,
+        no_cache: _,
+    } = run;
+    let frames = Frames::new("run")
         .key(input)
         .list(argv, |frames, word| frames.text(word))
         .option(script.as_ref(), |frames, (name, text)| frames.text(name).text(text))
@@ -181,8 +192,12 @@ pub fn run_key(
         .list(mounts, Frames::digest)
         .platform(platform)
         .list(extra_hosts, |frames, host| frames.text(host))
-        .integer(epoch)
-        .finish()
+        .integer(epoch);
+    // Rarely given, so it stands behind the rest and keys without it stay what they were.
+    match host_name {
+        None => frames.finish(),
+        Some(name) => frames.text("host name").text(name).finish(),
+    }
 }
 
 /// What a mount looks like to the process. Content comes separately; what a cache holds never counts.

@@ -15,6 +15,9 @@ use crate::step_name;
 /// Where the script of a `#!` heredoc appears.
 const SCRIPT_DIRECTORY: &str = "/dev/pipes";
 
+/// The build argument that names the host.
+const HOST_NAME_ARGUMENT: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
 impl Planner<'_> {
     pub(crate) fn run(&mut self, draft: &mut Draft, run: &ast::Run, at: At<'_>) -> Result<(), Diagnostic> {
         let place = |word: &Word| at.place.unwrap_or(word.span);
@@ -46,12 +49,18 @@ impl Planner<'_> {
             user: draft.config.config.user.clone(),
             mounts,
             network,
+            host_name: self.host_name(),
             security,
             no_cache: self.options.no_cache,
         });
         let step = self.add_step(draft, action, at.span, name);
         draft.record(history, Some(step));
         Ok(())
+    }
+
+    fn host_name(&self) -> Option<String> {
+        let given = self.options.build_args.iter().rev().find(|(name, _)| name == HOST_NAME_ARGUMENT);
+        given.map(|(_, value)| value.clone()).filter(|name| !name.is_empty())
     }
 
     /// The text of the step; variables that hold a secret are masked, and a lone heredoc shows how it begins.

@@ -79,7 +79,9 @@ impl Build<'_> {
         }
         spec.cwd.clone_from(&run.cwd);
         spec.user.clone_from(&run.user);
-        spec.hosts = network_files::hosts(network_files::HOST_NAME, &self.request.extra_hosts);
+        let host_name = run.host_name.as_deref().unwrap_or(network_files::HOST_NAME);
+        host_name.clone_into(&mut spec.hostname);
+        spec.hosts = network_files::hosts(host_name, &self.request.extra_hosts);
         spec.resolv_conf = network_files::resolv_conf(&std::fs::read("/etc/resolv.conf").unwrap_or_default());
         spec.network = match run.network {
             plan::Network::None => sandbox::Network::None,

@@ -297,6 +297,16 @@ fn strings() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[ab=\\x00-]{0,3}", 0..4)
 }
 
+#[test]
+fn the_name_of_the_host_counts() {
+    let named = |name| {
+        let options = crate::support::with_args(&[("BUILDKIT_SANDBOX_HOSTNAME", name)]);
+        key_of_run(&only_run("FROM a\nRUN x\n", &options))
+    };
+    all_differ(&[named("one"), named("two"), run_text("FROM a\nRUN x\n")]);
+    assert_eq!(named(""), run_text("FROM a\nRUN x\n"));
+}
+
 proptest! {
     /// Two RUNs have one key only if they are the same in everything that counts.
     #[test]
