@@ -34,13 +34,14 @@ pub(crate) fn prepare(
     sink: &dyn Sink,
 ) -> Result<Prepared, Error> {
     let parsed = jettison_dockerfile::parse(&request.dockerfile.text);
+    // First of all: a file for another frontend is not to be judged by our rules.
+    refuse_other_frontends(&parsed.dockerfile, &request.plan)?;
     let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
         parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
     if !errors.is_empty() {
         checks::tell_of_broken(&parsed.dockerfile, &request.plan, sink);
         return Err(Error::Dockerfile(errors));
     }
-    refuse_other_frontends(&parsed.dockerfile, &request.plan)?;
     for warning in warnings {
         sink.emit(Event::Warning(warning));
     }
