@@ -57,8 +57,7 @@ pub fn parse(source: &[u8]) -> Parsed {
     let count = parser.run(start);
     let Parser { lines, dockerfile, mut diagnostics, .. } = parser;
     if count == 0 {
-        let span = Span { start: source.len(), end: source.len() };
-        diagnostics.push(Diagnostic::error("empty", "file with no instructions", span));
+        diagnostics.push(Diagnostic::error("empty", "file with no instructions", Span::default()));
     }
     diagnostics.extend(lines.overlong());
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);

@@ -167,6 +167,17 @@ fn masked(text: &str) -> String {
     out
 }
 
+/// A Dockerfile as text to be shown: what is no UTF-8 becomes as many question marks as it has bytes, so that places
+/// stay where they are.
+pub(crate) fn text_with_places(source: &[u8]) -> String {
+    let mut text = String::with_capacity(source.len());
+    for chunk in source.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
+    }
+    text
+}
+
 /// A span over many lines (a heredoc) is shown by its first.
 fn first_line_end(text: &str, start: usize, end: usize) -> usize {
     let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);

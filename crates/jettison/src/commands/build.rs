@@ -14,7 +14,7 @@ use super::build_flags as flags;
 use super::{docker_daemon, names, print};
 use crate::args::{Build, Network, Progress};
 use crate::environment::{self, Environment};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, text_with_places};
 use crate::output_flag;
 use crate::progress::{View, print_summary};
 
@@ -26,7 +26,7 @@ const STEPS_PER_CORE: usize = 4;
 pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Failure> {
     let request = request(&args)?;
     let mode = if args.quiet { Progress::Quiet } else { args.progress };
-    let source = String::from_utf8_lossy(&request.dockerfile.text).into_owned();
+    let source = text_with_places(&request.dockerfile.text);
     let result = carry_out(&args, &request, environment, mode, &source);
     match result {
         Ok(code) => Ok(code),
