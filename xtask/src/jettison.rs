@@ -24,6 +24,12 @@ impl Jettison {
         Ok(Self { program: repository::target().join("release/jettison"), store: store.to_owned() })
     }
 
+    /// The debug build, brought up to date.
+    pub fn debug(store: &Path) -> Result<Self> {
+        process::run(repository::cargo().args(["build", "--package", "jettison"]))?;
+        Ok(Self { program: repository::target().join("debug/jettison"), store: store.to_owned() })
+    }
+
     /// The same program with another store.
     pub fn with_store(&self, store: &Path) -> Self {
         Self { program: self.program.clone(), store: store.to_owned() }

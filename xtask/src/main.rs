@@ -1,17 +1,21 @@
-//! What people run: `cargo xtask demo`, `test`, `ci`, `bench`, `dist`, `tidy`, and little else.
+//! What people run: `cargo xtask demo`, `test`, `ci`, `differential`, `bench`, `dist`, `tidy`, and little else.
 //!
 //! One file per command; each has a `HELP` line here. What they share: `repository.rs` (where things lie),
 //! `process.rs` (starting programs, and ending them whatever happens), `scratch.rs` (temporary folders),
 //! `packages.rs` (Debian's packages), `registry.rs` (Debian's docker-registry on a free port), `image.rs` (numbers
 //! about an image in it), `standin.rs` (base images made from packages), `jettison.rs` (the program itself),
-//! `table.rs` (Markdown tables).
+//! `docker.rs` and
+//! `isolation.rs` (BuildKit's daemon in namespaces of its own), `table.rs` (Markdown tables).
 
 mod bench;
 mod ci;
 mod demo;
+mod differential;
 mod dist;
+mod docker;
 mod http;
 mod image;
+mod isolation;
 mod jettison;
 mod packages;
 mod process;
@@ -40,6 +44,11 @@ const COMMANDS: &[Command] = &[
     ("test", "run all tests, installing what they need [arguments of cargo test]", test::run),
     ("ci", "format, clippy, tidy, all tests; what `.ci/run` calls", ci::run),
     ("tidy", "check what no compiler checks: allowed arrows, module docs, file sizes, names", tidy::run),
+    (
+        "differential",
+        "build each case of tests/dockerfiles with BuildKit too, and compare",
+        differential::run,
+    ),
     ("bench", "measure side by side with BuildKit and buildah [--help: its options]", bench::run),
     ("dist", "make dist/jettison, one static binary, and prove that it runs in an empty chroot", dist::run),
     ("setup", "install the Debian packages of the other commands [names: demo, test, bench]", setup::run),
@@ -75,7 +84,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 fn help() -> String {
     let mut text = String::from("cargo xtask COMMAND\n\n");
     for (name, line, _) in COMMANDS {
-        text.push_str(&format!("  {name:9} {line}\n"));
+        text.push_str(&format!("  {name:12} {line}\n"));
     }
     text
 }

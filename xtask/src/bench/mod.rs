@@ -2,7 +2,7 @@
 //!
 //! `workloads.rs`: what is done. `peers/`: who does it, one file each. `measure.rs`: time and memory of one call.
 //! `report.rs`: medians and ratios as Markdown. Bases come from a registry on this machine, so that no network is
-//! measured; peers run in namespaces of their own (`peers/isolation.rs`).
+//! measured; peers run in namespaces of their own (`isolation.rs`).
 
 mod measure;
 mod peers;

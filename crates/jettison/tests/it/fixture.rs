@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -152,43 +151,14 @@ pub(crate) fn busybox_archive() -> &'static Path {
     static ARCHIVE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = ARCHIVE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        make_busybox_root(&dir.path().join("root"));
-        let tar = dir.path().join("rootfs.tar");
-        let done = Command::new("tar")
-            .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@315532800", "-cf"])
-            .arg(&tar)
-            .arg("-C")
-            .arg(dir.path().join("root"))
-            .arg(".")
-            .status();
-        assert!(done.unwrap().success());
         let build = dir.path().join("build");
-        fs::create_dir(&build).unwrap();
-        fs::rename(&tar, build.join("rootfs.tar")).unwrap();
-        fs::write(build.join("Dockerfile"), "FROM scratch\nADD rootfs.tar /\nCMD [\"sh\"]\n").unwrap();
+        jettison_corpus::busybox::context(&build).expect("busybox-static is installed by `cargo xtask test`");
         let archive = dir.path().join("busybox.tar");
         let output = format!("type=docker,dest={}", archive.display());
         Jettison::new().build(&build, &["-t", "busybox", "--output", &output]);
         (dir, archive)
     });
     path
-}
-
-fn make_busybox_root(root: &Path) {
-    for dir in ["bin", "etc", "root", "tmp", "proc", "sys", "dev", "home/app", "usr/bin", "var/tmp"] {
-        fs::create_dir_all(root.join(dir)).unwrap();
-    }
-    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
-    let busybox = busybox.expect("busybox-static is installed by `cargo xtask test`");
-    fs::copy(busybox, root.join("bin/busybox")).unwrap();
-    let applets = Command::new(busybox).arg("--list").output().unwrap();
-    for applet in String::from_utf8(applets.stdout).unwrap().lines().filter(|a| *a != "busybox") {
-        std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
-    }
-    let passwd = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
-    fs::write(root.join("etc/passwd"), passwd).unwrap();
-    fs::write(root.join("etc/group"), "root:x:0:\nstaff:x:50:app\napp:x:1000:\nnogroup:x:65534:\n").unwrap();
 }
 
 /// Debian's docker-registry on a free port of the loopback interface.

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::isolation::Isolation;
 use crate::process;
 
-use super::isolation::Isolation;
 use super::{BASE, Builder, End, Job};
 
 /// buildah, with a store of its own.

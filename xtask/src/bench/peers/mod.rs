@@ -2,7 +2,6 @@
 
 mod buildah;
 mod buildkit;
-mod isolation;
 mod jettison;
 
 use std::path::{Path, PathBuf};

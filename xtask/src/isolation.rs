@@ -38,13 +38,13 @@ exec sleep infinity
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The namespaces; they end with this value.
-pub(super) struct Isolation {
+pub struct Isolation {
     holder: Guarded,
     inner: u32,
 }
 
 impl Isolation {
-    pub(super) fn start(folder: &Path) -> Result<Self> {
+    pub fn start(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut command = Command::new("unshare");
         command.args([
@@ -77,7 +77,7 @@ impl Isolation {
     }
 
     /// A command that runs inside.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let nsenter = process::find_program("nsenter").unwrap_or_else(|| "nsenter".into());
         let mut command = Command::new(nsenter);
         command.arg("--target").arg(self.inner.to_string()).args(["--mount", "--pid", "--"]).arg(program);
@@ -85,7 +85,7 @@ impl Isolation {
     }
 
     /// The process to which orphans inside belong.
-    pub(super) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.holder.pid()
     }
 }
