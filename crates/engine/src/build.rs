@@ -190,10 +190,13 @@ impl Build<'_> {
             let Action::Run(run) = &step.action else { continue };
             for mount in &run.mounts {
                 match &mount.kind {
-                    jettison_plan::MountKind::Ssh { .. } => {
-                        return Err(Error::Unsupported {
-                            feature: "RUN --mount=type=ssh".to_owned(),
-                            span: Some(mount.span),
+                    jettison_plan::MountKind::Ssh { id, required: true, .. }
+                        if !self.request.agents.contains_key(id) =>
+                    {
+                        return Err(Error::Step {
+                            message: format!("unset ssh forward key {id}"),
+                            span: mount.span,
+                            hint: Some(format!("give an agent with --ssh {id}")),
                         });
                     }
                     jettison_plan::MountKind::Secret { id, required: true, .. }

@@ -1,4 +1,5 @@
-//! The folders that COPY, ADD and bind mounts read from: the build context and the named ones, read where they lie.
+//! The folders that COPY, ADD and bind mounts read from: the build context and the named ones, read where they lie (or
+//! where `fetch.rs` has put them).
 //!
 //! Each has its own ignore file. Which files a step selects is decided by `layer::select`; the patterns come from
 //! `dockerfile::ignore`. Source of the look-up order: BuildKit `dockerui/config.go`.
@@ -24,6 +25,34 @@ const IGNORE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Context {
     pub(crate) root: OwnedFd,
     pub(crate) ignore: Ignore,
+    /// Owners of its files are kept; those of a folder are whoever checked it out, and become root.
+    pub(crate) has_owners: bool,
+}
+
+impl Context {
+    /// The owner that files get.
+    pub(crate) fn force_owner(&self) -> Option<(u32, u32)> {
+        (!self.has_owners).then_some((0, 0))
+    }
+
+    /// Opens `source`; `ignore_files` says where the ignore file of a folder may lie.
+    fn open(
+        source: &ContextSource,
+        ignore_files: impl Fn(&Path) -> Vec<PathBuf>,
+    ) -> Result<Option<Self>, Error> {
+        Ok(match source {
+            ContextSource::Empty => None,
+            ContextSource::Folder(path) => {
+                let ignore = read_first(ignore_files(path).into_iter())?;
+                Some(Self { root: filesystem::open_directory(path)?, ignore, has_owners: false })
+            }
+            ContextSource::Fetched(fetched) => Some(Self {
+                root: fetched.root().map_err(Error::io("open", "the context"))?,
+                ignore: Ignore::none(),
+                has_owners: fetched.has_owners,
+            }),
+        })
+    }
 }
 
 /// Ignore patterns as a path filter.
@@ -65,18 +94,13 @@ pub(crate) struct Contexts {
 impl Contexts {
     /// Opens the folders of `request` and reads their ignore files.
     pub(crate) fn open(request: &BuildRequest) -> Result<Self, Error> {
-        let main = match &request.context {
-            ContextSource::Empty => None,
-            ContextSource::Folder(path) => {
-                let ignore = read_first(ignore_files(request, path))?;
-                Some(Context { root: filesystem::open_directory(path)?, ignore })
-            }
-        };
+        let main = Context::open(&request.context, |folder| ignore_files(request, folder).collect())?;
         let mut named = BTreeMap::new();
-        for (name, path) in &request.named_contexts {
-            let ignore = read_first([path.join(".dockerignore")].into_iter())?;
-            let context = Context { root: filesystem::open_directory(path)?, ignore };
-            named.insert(name.clone(), context);
+        for (name, source) in &request.named_contexts {
+            let ignore = |folder: &Path| vec![folder.join(".dockerignore")];
+            if let Some(context) = Context::open(source, ignore)? {
+                named.insert(name.clone(), context);
+            }
         }
         Ok(Self { main, named })
     }
@@ -99,7 +123,7 @@ impl Contexts {
 /// The patterns of the build context's ignore file, without opening the context.
 pub(crate) fn ignore_file(request: &BuildRequest) -> Result<Option<Patterns>, Error> {
     match &request.context {
-        ContextSource::Empty => Ok(None),
+        ContextSource::Empty | ContextSource::Fetched(_) => Ok(None),
         ContextSource::Folder(path) => {
             let patterns = read_first(ignore_files(request, path))?.patterns;
             Ok(Some(patterns).filter(|patterns| !patterns.is_empty()))

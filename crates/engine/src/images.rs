@@ -78,6 +78,18 @@ impl Images<'_> {
         Ok(None)
     }
 
+    /// An image that was put into the store under this descriptor.
+    pub(crate) fn known(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        platform: &Platform,
+    ) -> Result<Image, Error> {
+        self.from_store(reference, descriptor, platform)?.ok_or_else(|| {
+            Error::invalid_image(reference.familiar(), format!("it has no image for {platform}"))
+        })
+    }
+
     /// Reads an image or index that lies in the store; `None` if a document is missing or the platform is another.
     pub fn from_store(
         &self,

@@ -126,12 +126,14 @@ impl Build<'_> {
                     return Ok(Some(known));
                 }
                 let root = filesystem::open(self.images.store, snapshot.as_ref())?;
-                let digest = self.hash_selection(copy, &root, &Ignore::none(), false)?;
+                let digest = self.hash_selection(copy, &root, &Ignore::none(), true)?;
                 self.images.store.record_memo(&memo, &digest.to_string())?;
                 Ok(Some(digest))
             }
             Source::Context | Source::NamedContext(_) => match self.contexts.get(&copy.from) {
-                Some(context) => Ok(Some(self.hash_selection(copy, &context.root, &context.ignore, true)?)),
+                Some(context) => {
+                    Ok(Some(self.hash_selection(copy, &context.root, &context.ignore, context.has_owners)?))
+                }
                 None if copy.sources.is_empty() => Ok(Some(Digest::sha256(b"no context"))),
                 None => Err(Self::no_context(copy)),
             },
@@ -143,11 +145,11 @@ impl Build<'_> {
         copy: &Copy,
         root: &std::os::fd::OwnedFd,
         ignore: &Ignore,
-        from_context: bool,
+        has_owners: bool,
     ) -> Result<Digest, Error> {
         let selection = self.select(copy, root, ignore)?;
         let mask = Mask {
-            owner: from_context || copy.chown.is_some(),
+            owner: !has_owners || copy.chown.is_some(),
             mode: matches!(copy.chmod, Some(Chmod::Octal(_))),
         };
         select::content_digest(&selection, root.as_fd(), self.images.store, mask, self.request.threads)

@@ -12,6 +12,7 @@ mod context;
 mod demand;
 mod error;
 pub mod event;
+pub mod fetch;
 mod filesystem;
 mod finish;
 mod images;

@@ -95,7 +95,12 @@ fn load_layout(store: &Store, root: &OwnedFd, index: &[u8]) -> Result<Vec<Loaded
 /// Deepest nesting of indexes that is followed.
 const DEPTH_MAX: usize = 4;
 
-fn import_tree(store: &Store, root: &OwnedFd, descriptor: &Descriptor, depth: usize) -> Result<(), Error> {
+pub(crate) fn import_tree(
+    store: &Store,
+    root: &OwnedFd,
+    descriptor: &Descriptor,
+    depth: usize,
+) -> Result<(), Error> {
     if depth > DEPTH_MAX {
         return Err(Error::invalid_image(&descriptor.digest, "indexes are nested too deeply"));
     }
@@ -228,7 +233,7 @@ fn open(root: &OwnedFd, path: &str) -> Result<File, Error> {
     Ok(file)
 }
 
-fn document(root: &OwnedFd, path: &str) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn document(root: &OwnedFd, path: &str) -> Result<Option<Vec<u8>>, Error> {
     let Ok(file) = open(root, path) else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes).map_err(Error::io("read", path))?;

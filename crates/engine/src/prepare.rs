@@ -83,9 +83,11 @@ fn resolve(
     let resolved: Mutex<Vec<(usize, Image)>> = Mutex::default();
     let numbered: Vec<(usize, &plan::Image)> = wanted.iter().enumerate().collect();
     each_at_once(&numbered, LOOKUPS_MAX, |(index, wanted)| {
-        let image = images
-            .resolve(&wanted.reference, &wanted.platform, request.pull)
-            .map_err(|error| error.for_image(&wanted.reference, wanted.span))?;
+        let found = match request.known_images.get(&wanted.reference) {
+            Some(descriptor) => images.known(&wanted.reference, descriptor, &wanted.platform),
+            None => images.resolve(&wanted.reference, &wanted.platform, request.pull),
+        };
+        let image = found.map_err(|error| error.for_image(&wanted.reference, wanted.span))?;
         resolved.lock().unwrap_or_else(PoisonError::into_inner).push((*index, image));
         Ok(())
     })?;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
 use jettison_plan as plan;
 
+use crate::fetch::Fetched;
+
 /// Everything that decides what is built and where it goes.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -14,8 +16,10 @@ pub struct BuildRequest {
     pub dockerfile: DockerfileSource,
     /// The folder that COPY and ADD read from.
     pub context: ContextSource,
-    /// Folders of `--build-context NAME=FOLDER`.
-    pub named_contexts: BTreeMap<String, PathBuf>,
+    /// Files of `--build-context`, by name.
+    pub named_contexts: BTreeMap<String, ContextSource>,
+    /// Images that lie in the store already, whatever their registry says: those of OCI layouts.
+    pub known_images: BTreeMap<Reference, Descriptor>,
     /// What the planner has to know.
     pub plan: plan::Options,
     /// Names for the result.
@@ -54,6 +58,8 @@ pub struct DockerfileSource {
 pub enum ContextSource {
     /// A folder, read where it lies.
     Folder(PathBuf),
+    /// What was fetched. Ignore files play no part in it.
+    Fetched(Fetched),
     /// No files at all (Dockerfile on standard input).
     Empty,
 }

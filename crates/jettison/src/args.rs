@@ -58,10 +58,11 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Build {
-    /// Folder with the files that COPY and ADD may use (`-`: read the Dockerfile from standard input, no files)
-    #[arg(value_name = "PATH")]
+    /// Files that COPY and ADD may use: a folder, a Git repository (`URL#ref:folder`), the URL of an archive or a
+    /// Dockerfile, or `-` for either on standard input
+    #[arg(value_name = "PATH|URL|-")]
     pub(crate) context: String,
-    /// The Dockerfile [default: PATH/Dockerfile]; `-` reads it from standard input
+    /// The Dockerfile [default: PATH/Dockerfile]; a URL, or `-` for standard input; inside of a context that is no folder
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<String>,
     /// Name for the result, `repository[:tag]`; repeatable
@@ -106,7 +107,8 @@ pub(crate) struct Build {
     /// Print the image's digest and nothing else
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// A further context: `name=FOLDER` or `name=docker-image://IMAGE`
+    /// A further context: `name=` a folder, a Git repository, a URL, `docker-image://IMAGE`,
+    /// `oci-layout://FOLDER[:TAG|@DIGEST]` or `target:STAGE`
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub(crate) build_contexts: Vec<String>,
     /// Network of RUN steps: the host's, or none at all

@@ -393,10 +393,12 @@ pub struct Options {
 /// What a `--build-context` stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedContext {
-    /// A folder.
+    /// Files: a folder, a repository, a file from a URL.
     Folder,
     /// `docker-image://REF`
     Image(Reference),
     /// `docker-image://scratch`
     Scratch,
+    /// `target:STAGE`, a stage of the same Dockerfile.
+    Stage(String),
 }

@@ -123,12 +123,29 @@ impl<'a> Names<'a> {
             .map(|(key, context)| (key.as_str(), context))
     }
 
-    fn of_context(name: &str, context: &NamedContext, platform: Platform) -> Base {
-        match context {
+    /// What the named context `name` stands for in the stage `current`.
+    fn of_context(
+        &self,
+        name: &str,
+        context: &NamedContext,
+        platform: Platform,
+        current: usize,
+        span: Span,
+    ) -> Result<Base, Diagnostic> {
+        Ok(match context {
             NamedContext::Folder => Base::Folder(name.to_owned()),
             NamedContext::Image(reference) => Base::Image(reference.clone(), platform),
             NamedContext::Scratch => Base::Scratch,
-        }
+            NamedContext::Stage(stage) => {
+                let found = self.stage_named(stage).filter(|index| *index < current);
+                Base::Stage(found.ok_or_else(|| {
+                    let message = format!(
+                        "the context {name:?} is the stage {stage:?}, which does not stand before this"
+                    );
+                    self.with_stage_hint(Diagnostic::error("stage", message, span), stage)
+                })?)
+            }
+        })
     }
 
     /// What the stage starts from. A stage that a named context replaces "starts" from that context, and that is all.
@@ -141,7 +158,7 @@ impl<'a> Names<'a> {
             Some(word) => self.platform(&expander, word)?,
         };
         if let Some((name, context)) = self.replacement(index) {
-            return Ok(Self::of_context(name, context, platform));
+            return self.of_context(name, context, platform, index, from.image.span);
         }
         let image = expander.word(&from.image)?;
         if image.is_empty() {
@@ -155,7 +172,7 @@ impl<'a> Names<'a> {
         if let Some(stage) = earlier {
             return Ok(Base::Stage(*stage));
         }
-        self.image(&image, platform, from.image.span)
+        self.image(&image, platform, index, from.image.span)
     }
 
     fn platform(
@@ -185,12 +202,12 @@ impl<'a> Names<'a> {
     }
 
     /// `name` as `scratch`, a named context or an image.
-    fn image(&self, name: &str, platform: Platform, span: Span) -> Result<Base, Diagnostic> {
+    fn image(&self, name: &str, platform: Platform, current: usize, span: Span) -> Result<Base, Diagnostic> {
         if name == SCRATCH {
             return Ok(Base::Scratch);
         }
         if let Some((key, context)) = self.context(name, &platform) {
-            return Ok(Self::of_context(key, context, platform));
+            return self.of_context(key, context, platform, current, span);
         }
         match name.parse() {
             Ok(reference) => Ok(Base::Image(reference, platform)),
@@ -222,20 +239,24 @@ impl<'a> Names<'a> {
         late: impl FnOnce() -> String,
     ) -> Result<Target, Diagnostic> {
         let stage = self.stage(name).map_err(|message| Diagnostic::error("stage", message, span))?;
-        match stage {
-            None => self.image(name, self.platform.clone(), span).map(Box::new).map(Target::Base),
+        let base = match stage {
+            None => self.image(name, self.platform.clone(), current, span)?,
             Some(index) if index == current => {
                 let message = format!("circular dependency detected on stage: {}", self.stage_name(current));
-                Err(Diagnostic::error("stage", message, span))
+                return Err(Diagnostic::error("stage", message, span));
             }
             // A replaced stage is there from the start, wherever it stands.
             Some(index) => match self.replacement(index) {
                 Some((key, context)) => {
-                    Ok(Target::Base(Box::new(Self::of_context(key, context, self.platform.clone()))))
+                    self.of_context(key, context, self.platform.clone(), current, span)?
                 }
-                None if index > current => Err(Diagnostic::error("stage", late(), span)),
-                None => Ok(Target::Stage(index)),
+                None if index > current => return Err(Diagnostic::error("stage", late(), span)),
+                None => Base::Stage(index),
             },
-        }
+        };
+        Ok(match base {
+            Base::Stage(index) => Target::Stage(index),
+            base => Target::Base(Box::new(base)),
+        })
     }
 }

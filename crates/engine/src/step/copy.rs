@@ -100,7 +100,7 @@ impl Build<'_> {
         let mut selection = self.select(&copy, &context.root, &context.ignore)?;
         self.date_context_files(&mut selection);
         let root = context.root.try_clone().map_err(Error::io("open", "the context"))?;
-        Ok(Part { root, selection, unpack: copy.unpack, force_owner: Some((0, 0)) })
+        Ok(Part { root, selection, unpack: copy.unpack, force_owner: context.force_owner() })
     }
 
     fn remote_part(&self, copy: &Copy, source: &RemoteSource) -> Result<Part, Error> {

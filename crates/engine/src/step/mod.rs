@@ -7,6 +7,7 @@ mod copy;
 mod output_tail;
 mod run;
 mod run_mounts;
+mod ssh_agent;
 mod workdir;
 
 use jettison_plan::{Action, StepId};

@@ -24,7 +24,7 @@ impl Build<'_> {
         input: Option<&SnapshotId>,
     ) -> Result<SnapshotId, Error> {
         let draft = self.images.store.begin_snapshot(input)?;
-        let mounts = self.mounts(step, run)?;
+        let mounts = self.mounts(run)?;
         let spec = self.spec(run, &draft, mounts.list.clone());
         let failed = |source| self.sandbox_error(step, source);
         let mut child = sandbox::spawn(&spec).map_err(failed)?;
@@ -76,6 +76,11 @@ impl Build<'_> {
             {
                 spec.env.push(format!("{name}={}", String::from_utf8_lossy(&secret.0)));
             }
+        }
+        // Set whether or not there is an agent, as BuildKit does.
+        let socket = run.mounts.iter().find(|m| matches!(m.kind, plan::MountKind::Ssh { .. }));
+        if let Some(mount) = socket.filter(|_| !names("SSH_AUTH_SOCK")) {
+            spec.env.push(format!("SSH_AUTH_SOCK={}", mount.target));
         }
         spec.cwd.clone_from(&run.cwd);
         spec.user.clone_from(&run.user);

@@ -1,4 +1,4 @@
-//! The mounts of a RUN: files of contexts, stages and images, caches, memory, secrets.
+//! The mounts of a RUN: files of contexts, stages and images, caches, memory, secrets, ssh agents.
 //!
 //! Source: BuildKit `solver/llbsolver/mounts` and `run-and-layers` rules on what may be left behind (the sandbox
 //! removes stubs).
@@ -6,10 +6,11 @@
 use std::os::fd::AsFd;
 
 use jettison_layer::copy;
-use jettison_plan::{self as plan, Copy, Fs, MountKind, Run, Source, StepId};
+use jettison_plan::{self as plan, Copy, Fs, MountKind, Run, Source};
 use jettison_sandbox as sandbox;
 use jettison_store::{CacheLock, ScratchDir};
 
+use super::ssh_agent::AgentSocket;
 use crate::build::Build;
 use crate::error::Error;
 use crate::filesystem;
@@ -20,13 +21,14 @@ pub(super) struct Mounts {
     pub(super) list: Vec<sandbox::Mount>,
     scratch: Vec<ScratchDir>,
     caches: Vec<CacheLock>,
+    agents: Vec<AgentSocket>,
 }
 
 impl Build<'_> {
-    pub(super) fn mounts(&self, step: StepId, run: &Run) -> Result<Mounts, Error> {
+    pub(super) fn mounts(&self, run: &Run) -> Result<Mounts, Error> {
         let mut mounts = Mounts::default();
         for mount in &run.mounts {
-            if let Some(kind) = self.mount(step, mount, &mut mounts)? {
+            if let Some(kind) = self.mount(mount, &mut mounts)? {
                 mounts.list.push(sandbox::Mount { target: mount.target.clone(), kind });
             }
         }
@@ -44,12 +46,7 @@ impl Build<'_> {
         Ok(mounts)
     }
 
-    fn mount(
-        &self,
-        step: StepId,
-        mount: &plan::Mount,
-        mounts: &mut Mounts,
-    ) -> Result<Option<sandbox::MountKind>, Error> {
+    fn mount(&self, mount: &plan::Mount, mounts: &mut Mounts) -> Result<Option<sandbox::MountKind>, Error> {
         Ok(Some(match &mount.kind {
             MountKind::Bind { from, path, writable } => {
                 let source = self.bind_source(from, path, mount, mounts)?;
@@ -78,9 +75,12 @@ impl Build<'_> {
                     _ => return Ok(None),
                 }
             }
-            MountKind::Ssh { .. } => {
-                let feature = "RUN --mount=type=ssh".to_owned();
-                return Err(Error::Unsupported { feature, span: Some(self.plan.steps[step].span) });
+            MountKind::Ssh { id, mode, uid, gid, .. } => {
+                let Some(agent) = self.request.agents.get(id) else { return Ok(None) };
+                let socket = AgentSocket::listen(self.images.store, agent, *mode, (*uid, *gid))?;
+                let source = sandbox::Source::Path(socket.path().to_owned());
+                mounts.agents.push(socket);
+                sandbox::MountKind::Bind { source, read_only: true, recursive: false }
             }
         }))
     }
@@ -105,7 +105,7 @@ impl Build<'_> {
         let to = filesystem::open_directory(scratch.path())?;
         let options = copy::CopyOptions {
             destination: "/content".into(),
-            force_owner: Some((0, 0)),
+            force_owner: context.force_owner(),
             created_mtime_s: self.epoch,
             ..copy::CopyOptions::default()
         };

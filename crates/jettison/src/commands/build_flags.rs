@@ -6,18 +6,12 @@ use std::path::PathBuf;
 
 use jettison_engine::{Destination, LayerCompression, Output, Secret};
 use jettison_oci::Reference;
-use jettison_plan::NamedContext;
 
 use crate::failure::Failure;
 use crate::output_flag::csv;
 
 /// Largest secret, bytes (BuildKit's limit is 500 KiB).
 const SECRET_BYTES_MAX: u64 = 500 << 10;
-
-/// Whether a path is really a URL or git repository.
-pub(super) fn is_remote(text: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@", "github.com/"].iter().any(|p| text.starts_with(p))
-}
 
 /// `NAME=VALUE`, or `NAME` with the value of the environment (left out if there is none, as docker does).
 pub(super) fn build_args(values: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -142,36 +136,6 @@ pub(super) fn agents(values: &[String]) -> Result<BTreeMap<String, PathBuf>, Fai
     Ok(agents)
 }
 
-type Contexts = (BTreeMap<String, NamedContext>, BTreeMap<String, PathBuf>);
-
-/// `NAME=FOLDER`, `NAME=docker-image://IMAGE`.
-pub(super) fn build_contexts(values: &[String]) -> Result<Contexts, Failure> {
-    let (mut contexts, mut folders) = (BTreeMap::new(), BTreeMap::new());
-    for text in values {
-        let (name, value) = text
-            .split_once('=')
-            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
-            .ok_or_else(|| Failure::usage(format!("--build-context {text:?}: expected NAME=VALUE")))?;
-        let context = if let Some(image) = value.strip_prefix("docker-image://") {
-            match image {
-                "scratch" => NamedContext::Scratch,
-                image => NamedContext::Image(image.parse::<Reference>().map_err(Failure::usage)?),
-            }
-        } else if is_remote(value) || value.contains("://") || value.starts_with("target:") {
-            return Err(Failure::usage(format!("--build-context {text:?}: this kind is not supported yet"))
-                .hint("give a folder or docker-image://IMAGE"));
-        } else {
-            if !std::path::Path::new(value).is_dir() {
-                return Err(Failure::usage(format!("--build-context {text:?}: {value} is not a folder")));
-            }
-            folders.insert(name.to_owned(), PathBuf::from(value));
-            NamedContext::Folder
-        };
-        contexts.insert(name.to_owned(), context);
-    }
-    Ok((contexts, folders))
-}
-
 /// `--push` is `--output type=registry`, or `push=true` of the image output that is there.
 pub(super) fn push(outputs: &mut Vec<Output>, tags: &[Reference]) -> Result<(), Failure> {
     for output in outputs.iter_mut() {
@@ -239,17 +203,5 @@ mod tests {
         let secrets = secrets(&[format!("id=a,src={}", file.path().display())]).unwrap();
         assert_eq!(secrets["a"].0, b"hunter2");
         assert!(!format!("{secrets:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn contexts_that_cannot_be_had_are_refused() {
-        assert!(
-            build_contexts(&["a=https://x/y.git".to_owned()])
-                .unwrap_err()
-                .to_string()
-                .contains("not supported")
-        );
-        let (contexts, _) = build_contexts(&["base=docker-image://alpine".to_owned()]).unwrap();
-        assert!(matches!(&contexts["base"], NamedContext::Image(r) if r.familiar() == "alpine:latest"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod build_flags;
+mod build_inputs;
 mod docker_daemon;
 pub(crate) mod du;
 pub(crate) mod images;

@@ -185,15 +185,10 @@ fn a_failed_build_keeps_the_earlier_image() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_by_name() {
-    for (dockerfile, word) in [
-        ("# syntax=example/frontend:1\nFROM scratch\n", "example/frontend"),
-        ("FROM busybox\nRUN --mount=type=ssh true\n", "ssh"),
-    ] {
-        let jettison = Jettison::with_busybox();
-        let folder = folder(dockerfile, &[]);
-        let stderr = jettison.try_build(folder.path(), &[]).fails(3);
-        assert!(stderr.contains(word) && stderr.contains("not supported"), "{stderr}");
-    }
+    let jettison = Jettison::new();
+    let folder = folder("# syntax=example/frontend:1\nFROM scratch\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(3);
+    assert!(stderr.contains("example/frontend") && stderr.contains("not supported"), "{stderr}");
 }
 
 #[test]
@@ -211,5 +206,4 @@ fn usage_errors_exit_with_2() {
         jettison.try_build(folder.path(), args).fails(2);
     }
     jettison.run(&["build", "/does/not/exist"]).fails(1);
-    jettison.run(&["build", "https://example.com/x.git"]).fails(2);
 }
