@@ -165,7 +165,13 @@ impl Build<'_> {
     ) -> Result<select::Selection, Error> {
         let patterns: Vec<Vec<u8>> = copy.sources.iter().map(|(path, _)| path.clone().into_bytes()).collect();
         let excludes = Self::excludes(copy)?;
-        let selector = Selector { patterns: &patterns, excludes: &excludes, ignore, parents: copy.parents };
+        let selector = Selector {
+            patterns: &patterns,
+            excludes: &excludes,
+            ignore,
+            parents: copy.parents,
+            files: self.images.store,
+        };
         select::select(root.as_fd(), &selector).map_err(|error| self.selection_error(copy, error))
     }
 

@@ -43,7 +43,8 @@ pub(crate) fn visit_tree(root: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_
 fn visit_directory(directory: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
     for name in inside::names(directory).map_err(Error::io("read", path))? {
         let path = inside::join(path, name.as_bytes());
-        let (entry, stat) = read_entry(directory, name.as_bytes(), path)?;
+        let (mut entry, stat) = read_entry(directory, name.as_bytes(), path)?;
+        entry.xattrs = read_xattrs(directory, name.as_bytes(), &entry.kind);
         let is_directory = entry.kind == Kind::Directory;
         let path = if is_directory { entry.path.clone() } else { Vec::new() };
         if visit(entry, &stat)? == Descend::Yes && is_directory {
@@ -55,7 +56,7 @@ fn visit_directory(directory: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_>
     Ok(())
 }
 
-/// The entry at `name`, which is called `path` from now on.
+/// The entry at `name`, which is called `path` from now on, without its extended attributes.
 pub(crate) fn read_entry(parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> Result<(Entry, Stat), Error> {
     let failed = |errno| Error::io("read", &path)(errno);
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
@@ -79,18 +80,6 @@ pub(crate) fn read_entry(parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> 
         FileType::Socket => Kind::Socket,
         FileType::Unknown => return Err(Error::invalid(&path, "a file of unknown type")),
     };
-    let xattrs = match kind {
-        Kind::File { .. } => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            inside::open(parent, name, flags, NO_LINKS)
-                .and_then(|file| inside::xattrs(file.as_fd()))
-                .unwrap_or_default()
-        }
-        Kind::Directory => inside::open_dir(parent, name, NO_LINKS)
-            .and_then(|directory| inside::xattrs(directory.as_fd()))
-            .unwrap_or_default(),
-        _ => Vec::new(),
-    };
     let entry = Entry {
         path,
         kind,
@@ -99,9 +88,20 @@ pub(crate) fn read_entry(parent: BorrowedFd<'_>, name: &[u8], path: Vec<u8>) -> 
         gid: stat.st_gid,
         mtime_s: stat.st_mtime,
         mtime_ns: stat.st_mtime_nsec as u32,
-        xattrs,
+        xattrs: Vec::new(),
     };
     Ok((entry, stat))
+}
+
+/// The extended attributes of the file or directory at `name`; nothing else can have any that belong into images.
+pub(crate) fn read_xattrs(parent: BorrowedFd<'_>, name: &[u8], kind: &Kind) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let flags = match kind {
+        Kind::File { .. } => OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        Kind::Directory => OFlags::RDONLY | OFlags::DIRECTORY,
+        _ => return Vec::new(),
+    };
+    let opened = inside::open(parent, name, flags, NO_LINKS);
+    opened.and_then(|file| inside::xattrs(file.as_fd())).unwrap_or_default()
 }
 
 /// Turns the second and later names of one inode into hard links.

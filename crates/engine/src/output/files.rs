@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use jettison_layer::copy::{self, CopyOptions};
-use jettison_layer::select::{self, PathFilter, Selector};
+use jettison_layer::select::{self, NothingKnown, PathFilter, Selector};
 use jettison_layer::{self as layer, EncodeOptions};
 use jettison_oci::Compression;
 
@@ -40,8 +40,13 @@ pub(crate) fn copy_to(root: &OwnedFd, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io("write", folder))?;
     let to = filesystem::open_directory(folder)?;
     let patterns = [b".".to_vec()];
-    let selector =
-        Selector { patterns: &patterns, excludes: &Everything, ignore: &Everything, parents: false };
+    let selector = Selector {
+        patterns: &patterns,
+        excludes: &Everything,
+        ignore: &Everything,
+        parents: false,
+        files: &NothingKnown,
+    };
     let selection = select::select(root.as_fd(), &selector)
         .map_err(|e| Error::io("read", "the files of the result")(std::io::Error::other(e.to_string())))?;
     let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());

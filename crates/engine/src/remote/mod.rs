@@ -167,6 +167,7 @@ impl<'a> Remotes<'a> {
             name: http.name.clone().into_bytes(),
             root,
             entries: Vec::new(),
+            known: vec![Some(body.clone())],
             wildcard: false,
         };
         Ok((folder, Selection { sources: vec![selected] }))

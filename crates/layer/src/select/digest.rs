@@ -11,46 +11,19 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jettison_oci::{Digest, Hasher};
 use rustix::fs::OFlags;
 
+use super::known::{FileDigests, FileStat, Moment};
 use super::source::{Selected, Selection};
 use crate::inside::{self, IN_ROOT};
 use crate::{Entry, Error, Kind};
 
-/// A file that was changed less than this before it is looked at may change again and keep its times: they come from
-/// a clock that moves in ticks (10 ms on most file systems, 1 s on some). Its digest is neither remembered nor
-/// believed; it is hashed again. Git calls such a file "racily clean" (`racy-git.txt`).
-const RACY_NS: i64 = 1_000_000_000;
 /// Bytes that are hashed at once.
 const READ_BYTES: usize = 128 << 10;
 /// Fewer files than this are hashed by one thread.
 const PARALLEL_FILES_MIN: usize = 32;
-
-/// What identifies the content of a file as long as nobody can change it unnoticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileStat {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub ino: u64,
-    /// Size, bytes.
-    pub size: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Change time, nanoseconds since 1970; cannot be set back by `touch`.
-    pub ctime_ns: i64,
-}
-
-/// Remembers digests of files.
-pub trait FileDigests: Sync {
-    /// The digest of the file that had exactly this stat.
-    fn get(&self, stat: &FileStat) -> Option<Digest>;
-    /// Remembers a digest.
-    fn put(&self, stat: &FileStat, digest: &Digest);
-}
 
 /// What the copy overwrites, so what does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,9 +42,9 @@ pub fn content_digest(
     mask: Mask,
     threads: usize,
 ) -> Result<Digest, Error> {
-    let paths: Vec<Vec<u8>> = selection.sources.iter().flat_map(file_paths).collect();
-    let digests = hash_files(&paths, root, files, threads)?;
-    let mut digests = digests.iter();
+    let unknown: Vec<Unknown> = selection.sources.iter().flat_map(unknown_files).collect();
+    let mut hashed = hash_files(&unknown, root, files, threads)?.into_iter();
+    let mut known = selection.sources.iter().flat_map(|source| &source.known);
     let mut hasher = Hasher::sha256();
     field(&mut hasher, b"selection v1");
     for source in &selection.sources {
@@ -84,18 +57,37 @@ pub fn content_digest(
             field(&mut hasher, &entry.path);
             header(&mut hasher, entry, mask);
             if matches!(entry.kind, Kind::File { .. }) {
-                let digest = digests.next().expect("one digest for each file");
-                field(&mut hasher, digest.hex().as_bytes());
+                match known.next().expect("one place for each file") {
+                    Some(digest) => field(&mut hasher, digest.hex().as_bytes()),
+                    None => {
+                        let digest = hashed.next().expect("one digest for each file that was not known");
+                        field(&mut hasher, digest.hex().as_bytes());
+                    }
+                }
             }
         }
     }
     Ok(hasher.finish())
 }
 
-fn file_paths(source: &Selected) -> impl Iterator<Item = Vec<u8>> + '_ {
+/// A file that has to be hashed.
+struct Unknown {
+    path: Vec<u8>,
+    /// Without extended attributes: then its digest says all that has to be known of it later.
+    plain: bool,
+}
+
+fn unknown_files(source: &Selected) -> impl Iterator<Item = Unknown> + '_ {
     let all = std::iter::once(&source.root).chain(&source.entries);
-    all.filter(|e| matches!(e.kind, Kind::File { .. }))
-        .map(|e| if e.path.is_empty() { source.real.clone() } else { inside::join(&source.real, &e.path) })
+    let files = all.filter(|e| matches!(e.kind, Kind::File { .. }));
+    files.zip(&source.known).filter(|(_, known)| known.is_none()).map(|(entry, _)| Unknown {
+        path: if entry.path.is_empty() {
+            source.real.clone()
+        } else {
+            inside::join(&source.real, &entry.path)
+        },
+        plain: entry.xattrs.is_empty(),
+    })
 }
 
 fn field(hasher: &mut Hasher, bytes: &[u8]) {
@@ -142,17 +134,17 @@ fn header(hasher: &mut Hasher, entry: &Entry, mask: Mask) {
 }
 
 fn hash_files(
-    paths: &[Vec<u8>],
+    unknown: &[Unknown],
     root: BorrowedFd<'_>,
     files: &dyn FileDigests,
     threads: usize,
 ) -> Result<Vec<Digest>, Error> {
-    if threads <= 1 || paths.len() < PARALLEL_FILES_MIN {
-        return paths.iter().map(|path| hash_file(root, path, files)).collect();
+    if threads <= 1 || unknown.len() < PARALLEL_FILES_MIN {
+        return unknown.iter().map(|file| hash_file(root, file, files)).collect();
     }
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<Digest, Error>>>> =
-        Mutex::new((0..paths.len()).map(|_| None).collect());
+        Mutex::new((0..unknown.len()).map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -160,11 +152,11 @@ fn hash_files(
                 loop {
                     // A few at a time: one lock for many small files.
                     let start = next.fetch_add(16, Ordering::Relaxed);
-                    if start >= paths.len() {
+                    if start >= unknown.len() {
                         break;
                     }
-                    for (offset, path) in paths[start..paths.len().min(start + 16)].iter().enumerate() {
-                        mine.push((start + offset, hash_file(root, path, files)));
+                    for (offset, file) in unknown[start..unknown.len().min(start + 16)].iter().enumerate() {
+                        mine.push((start + offset, hash_file(root, file, files)));
                     }
                 }
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,15 +170,11 @@ fn hash_files(
     results.into_iter().map(|r| r.expect("every file was hashed")).collect()
 }
 
-fn hash_file(root: BorrowedFd<'_>, path: &[u8], files: &dyn FileDigests) -> Result<Digest, Error> {
+fn hash_file(root: BorrowedFd<'_>, unknown: &Unknown, files: &dyn FileDigests) -> Result<Digest, Error> {
+    let path = &unknown.path[..];
     let failed = |action| Error::io(action, path);
     // Read before the stat: what is written later than this gets a later time than a settled file has.
-    let now = now_ns();
-    let stat = inside::lstat(root, path, IN_ROOT).map_err(failed("look at"))?;
-    let known = file_stat(&stat);
-    if let Some(digest) = Some(&known).filter(|k| settled(k, now)).and_then(|k| files.get(k)) {
-        return Ok(digest);
-    }
+    let now = Moment::now();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = inside::open(root, path, flags, IN_ROOT).map_err(failed("open"))?;
     let before = rustix::fs::fstat(&file).map_err(failed("look at"))?;
@@ -206,29 +194,9 @@ fn hash_file(root: BorrowedFd<'_>, path: &[u8], files: &dyn FileDigests) -> Resu
     }
     let digest = hasher.finish();
     let after = rustix::fs::fstat(&file).map_err(failed("look at"))?;
-    let (before, after) = (file_stat(&before), file_stat(&after));
-    if before == after && settled(&after, now) {
+    let (before, after) = (FileStat::from(&before), FileStat::from(&after));
+    if unknown.plain && before == after && now.is_after(&after) {
         files.put(&after, &digest);
     }
     Ok(digest)
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
-}
-
-/// Whether a change from `now` on cannot leave the file with the times that it has.
-fn settled(stat: &FileStat, now: i64) -> bool {
-    stat.mtime_ns.max(stat.ctime_ns).saturating_add(RACY_NS) < now
-}
-
-fn file_stat(stat: &rustix::fs::Stat) -> FileStat {
-    let ns = |s: i64, ns: u64| s.saturating_mul(1_000_000_000).saturating_add(ns as i64);
-    FileStat {
-        dev: stat.st_dev,
-        ino: stat.st_ino,
-        size: stat.st_size.unsigned_abs(),
-        mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
-        ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
-    }
 }

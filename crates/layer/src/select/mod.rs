@@ -5,8 +5,10 @@
 //! `solver/llbsolver/file/backend.go`, `cache/contenthash`, fsutil `copy/copy.go`; pinned by dockerfile_copy_test.go.
 
 mod digest;
+mod known;
 mod pattern;
 mod source;
 
-pub use digest::{FileDigests, FileStat, Mask, content_digest};
+pub use digest::{Mask, content_digest};
+pub use known::{FileDigests, FileStat, NothingKnown};
 pub use source::{PathFilter, SelectError, Selected, Selection, Selector, select};

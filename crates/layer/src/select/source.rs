@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
+use jettison_oci::Digest;
+use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
+use super::known::{FileDigests, FileStat, Moment};
 use super::pattern::{self, Include, Reached};
 use crate::inside::{self, IN_ROOT};
-use crate::walk::{Descend, read_entry, with_hard_link};
+use crate::walk::{Descend, read_entry, read_xattrs, with_hard_link};
 use crate::{Entry, Error, Kind};
 
 /// Decides which paths do not count: an ignore file, or `--exclude`.
@@ -30,6 +32,8 @@ pub struct Selector<'a> {
     pub ignore: &'a dyn PathFilter,
     /// `--parents`.
     pub parents: bool,
+    /// What is known of files already.
+    pub files: &'a dyn FileDigests,
 }
 
 impl std::fmt::Debug for Selector<'_> {
@@ -49,6 +53,8 @@ pub struct Selected {
     pub root: Entry,
     /// For a directory: what is in it, paths relative to it, parents before children.
     pub entries: Vec<Entry>,
+    /// Digests of the regular files among `root` and `entries`, in this order, as far as they were known already.
+    pub known: Vec<Option<Digest>>,
     /// Whether it was matched by a wildcard.
     pub wildcard: bool,
 }
@@ -89,8 +95,10 @@ pub enum SelectError {
 /// Finds what `selector` means below `root`.
 pub fn select(root: BorrowedFd<'_>, selector: &Selector<'_>) -> Result<Selection, SelectError> {
     let mut selection = Selection::default();
+    // Before the first look: what is written later than this gets a later time than a settled file has.
+    let now = Moment::now();
     for (index, text) in selector.patterns.iter().enumerate() {
-        let finder = Finder { root, selector, index };
+        let finder = Finder { root, selector, index, now };
         finder.find(text, &mut selection.sources)?;
     }
     Ok(selection)
@@ -100,6 +108,7 @@ struct Finder<'a> {
     root: BorrowedFd<'a>,
     selector: &'a Selector<'a>,
     index: usize,
+    now: Moment,
 }
 
 impl Finder<'_> {
@@ -199,11 +208,13 @@ impl Finder<'_> {
         }
         let Some(real) = self.real_path(path)? else { return Ok(None) };
         let (parent, last) = inside::split(&real);
+        let mut known = Vec::new();
         let mut root = if real.is_empty() {
             self.root_entry()?
         } else {
             let parent = inside::open_dir(self.root, parent, IN_ROOT).map_err(Error::io("open", &real))?;
-            read_entry(parent.as_fd(), last, real.clone())?.0
+            let (root, _) = self.look(parent.as_fd(), last, real.clone(), &mut known)?;
+            root
         };
         let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
         if ignored && (root.kind != Kind::Directory || !self.has_included(&real)?) {
@@ -214,7 +225,30 @@ impl Finder<'_> {
         }
         root.path.clear();
         let name = components(path).last().map(|c| c.to_vec()).unwrap_or_default();
-        Ok(Some(Selected { real, name, root, entries: Vec::new(), wildcard }))
+        Ok(Some(Selected { real, name, root, entries: Vec::new(), known, wildcard }))
+    }
+
+    /// The entry at `name`. A regular file adds its digest to `known` if that is known; then it has no extended
+    /// attributes either, and need not be opened.
+    fn look(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        path: Vec<u8>,
+        known: &mut Vec<Option<Digest>>,
+    ) -> Result<(Entry, Stat), Error> {
+        let (mut entry, stat) = read_entry(parent, name, path)?;
+        let mut digest = None;
+        if matches!(entry.kind, Kind::File { .. }) {
+            let identity = FileStat::from(&stat);
+            digest =
+                Some(&identity).filter(|i| self.now.is_after(i)).and_then(|i| self.selector.files.get(i));
+            known.push(digest.clone());
+        }
+        if digest.is_none() {
+            entry.xattrs = read_xattrs(parent, name, &entry.kind);
+        }
+        Ok((entry, stat))
     }
 
     /// Whether anything below an ignored directory is brought back.
@@ -223,9 +257,9 @@ impl Finder<'_> {
             return Ok(false);
         }
         let only_ignore = Selector { excludes: &Nothing, ..*self.selector };
-        let finder = Finder { root: self.root, selector: &only_ignore, index: self.index };
+        let finder = Finder { root: self.root, selector: &only_ignore, index: self.index, now: self.now };
         let mut entries = Vec::new();
-        finder.list(real, None, &mut entries)?;
+        finder.list(real, None, &mut entries, &mut Vec::new())?;
         Ok(!entries.is_empty())
     }
 
@@ -246,7 +280,7 @@ impl Finder<'_> {
 
     fn contents(&self, mut source: Selected, include: Option<&Include>) -> Result<Selected, SelectError> {
         if source.root.kind == Kind::Directory {
-            self.list(&source.real, include, &mut source.entries)?;
+            self.list(&source.real, include, &mut source.entries, &mut source.known)?;
         }
         Ok(source)
     }
@@ -291,11 +325,12 @@ impl Finder<'_> {
         real: &[u8],
         include: Option<&Include>,
         entries: &mut Vec<Entry>,
+        known: &mut Vec<Option<Digest>>,
     ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
         let reached = include.map(Include::start);
         let mut walk =
-            Walk { finder: self, real, include, entries, pending: Vec::new(), linked: HashMap::new() };
+            Walk { finder: self, real, include, entries, known, pending: Vec::new(), linked: HashMap::new() };
         walk.directory(&directory, b"", reached.as_ref())
     }
 
@@ -333,6 +368,7 @@ struct Walk<'a> {
     real: &'a [u8],
     include: Option<&'a Include>,
     entries: &'a mut Vec<Entry>,
+    known: &'a mut Vec<Option<Digest>>,
     /// Directories that come along only if something below them does.
     pending: Vec<Entry>,
     linked: HashMap<(u64, u64), Vec<u8>>,
@@ -358,7 +394,9 @@ impl Walk<'_> {
             if hopeless || (excluded && descend == Descend::No) {
                 continue;
             }
-            let (entry, stat) = read_entry(directory.as_fd(), name.as_bytes(), below.clone())?;
+            let mut known = Vec::new();
+            let (entry, stat) =
+                self.finder.look(directory.as_fd(), name.as_bytes(), below.clone(), &mut known)?;
             let is_directory = entry.kind == Kind::Directory;
             let next = next.filter(|_| !whole);
             if excluded || !whole {
@@ -375,7 +413,11 @@ impl Walk<'_> {
             if entry.kind == Kind::Whiteout {
                 return Err(Error::invalid(&below, WHITEOUT).into());
             }
-            self.entries.push(with_hard_link(entry, &stat, &mut self.linked));
+            let entry = with_hard_link(entry, &stat, &mut self.linked);
+            if matches!(entry.kind, Kind::File { .. }) {
+                self.known.append(&mut known);
+            }
+            self.entries.push(entry);
             if is_directory {
                 self.descend(directory, name.as_bytes(), &below, None)?;
             }

@@ -160,7 +160,7 @@ fn young_files_are_neither_remembered_nor_believed() {
     let trees = Trees::new(&["f=1"], &[]);
     let memory = Memory::default();
     let of = || {
-        let selection = trees.select(&["f"]).unwrap();
+        let selection = trees.select_knowing(&["f"], false, &memory).unwrap();
         content_digest(&selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
     };
     let first = of();
@@ -175,5 +175,30 @@ fn young_files_are_neither_remembered_nor_believed() {
     // Same size, same mtime: BuildKit builds stale content here.
     fs::write(trees.from().join("f"), "2").unwrap();
     set_time(&trees.from().join("f"), 500_000);
+    assert_ne!(of(), first);
+}
+
+#[test]
+fn a_known_file_that_gets_an_extended_attribute_is_another_one() {
+    let trees = Trees::new(&["d/f=1", "d/g=2"], &[]);
+    let set = |name: &str| {
+        let path = trees.from().join(name);
+        rustix::fs::setxattr(&path, "user.note", b"x", rustix::fs::XattrFlags::empty()).is_ok()
+    };
+    if !set("d/g") {
+        eprintln!("skipped: no extended attributes on this file system");
+        return;
+    }
+    let memory = Memory::default();
+    let of = || {
+        let selection = trees.select_knowing(&["d"], false, &memory).unwrap();
+        content_digest(&selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
+    };
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let first = of();
+    assert_eq!(memory.0.lock().unwrap().0.len(), 1, "one that has an attribute is not remembered");
+    assert_eq!(of(), first, "known and unknown files give one digest");
+    assert_eq!(digest(&trees, &["d"]), first);
+    assert!(set("d/f"));
     assert_ne!(of(), first);
 }

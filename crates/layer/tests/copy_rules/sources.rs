@@ -1,6 +1,6 @@
 //! Which files a source means.
 
-use jettison_layer::select::{SelectError, Selector};
+use jettison_layer::select::{NothingKnown, SelectError, Selector};
 
 use super::tree::{Filter, NOTHING, Trees, to};
 
@@ -93,7 +93,8 @@ fn a_bad_pattern_is_an_error_even_if_nothing_is_there() {
 
 fn select_ignoring(trees: &Trees, source: &str, ignore: &Filter) -> Result<Vec<String>, SelectError> {
     let patterns = [source.as_bytes().to_vec()];
-    let selector = Selector { patterns: &patterns, excludes: &NOTHING, ignore, parents: false };
+    let selector =
+        Selector { patterns: &patterns, excludes: &NOTHING, ignore, parents: false, files: &NothingKnown };
     let selection = trees.select_with(&selector)?;
     let entries = selection.sources.iter().flat_map(|s| &s.entries);
     Ok(entries.map(|e| String::from_utf8(e.path.clone()).unwrap()).collect())
@@ -127,7 +128,13 @@ fn exclude_counts_from_each_copied_directory_and_never_for_named_files() {
     let trees = Trees::new(&["d/a.mp3", "d/b.txt", "d/s/c.mp3", "t.mp3"], &[]);
     let patterns = [b"d".to_vec(), b"t.mp3".to_vec(), b"*.mp3".to_vec()];
     let excludes = Filter(|path| path == "a.mp3" || path == "t.mp3", false);
-    let selector = Selector { patterns: &patterns, excludes: &excludes, ignore: &NOTHING, parents: false };
+    let selector = Selector {
+        patterns: &patterns,
+        excludes: &excludes,
+        ignore: &NOTHING,
+        parents: false,
+        files: &NothingKnown,
+    };
     let selection = trees.select_with(&selector).unwrap();
     trees.carry(&selection, &to("/x/")).unwrap();
     assert_eq!(trees.shown(), ["x/", "x/b.txt", "x/s/", "x/s/c.mp3", "x/t.mp3"]);

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use jettison_layer::copy::{CopyError, CopyOptions, copy};
-use jettison_layer::select::{PathFilter, SelectError, Selection, Selector, select};
+use jettison_layer::select::{
+    FileDigests, NothingKnown, PathFilter, SelectError, Selection, Selector, select,
+};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use tempfile::TempDir;
 
@@ -61,8 +63,23 @@ impl Trees {
     }
 
     pub(crate) fn select_of(&self, sources: &[&str], parents: bool) -> Result<Selection, SelectError> {
+        self.select_knowing(sources, parents, &NothingKnown)
+    }
+
+    pub(crate) fn select_knowing(
+        &self,
+        sources: &[&str],
+        parents: bool,
+        files: &dyn FileDigests,
+    ) -> Result<Selection, SelectError> {
         let patterns: Vec<Vec<u8>> = sources.iter().map(|s| s.as_bytes().to_vec()).collect();
-        self.select_with(&Selector { patterns: &patterns, excludes: &NOTHING, ignore: &NOTHING, parents })
+        self.select_with(&Selector {
+            patterns: &patterns,
+            excludes: &NOTHING,
+            ignore: &NOTHING,
+            parents,
+            files,
+        })
     }
 
     pub(crate) fn carry(&self, selection: &Selection, options: &CopyOptions) -> Result<(), CopyError> {

@@ -1,12 +1,14 @@
-//! The tables, and how older formats become the current one. Migrations only add.
+//! The tables, and how older formats become the current one. Migrations add, or forget what can be found out again.
 
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [CREATE, FORGET_FILES];
+
+const CREATE: &str = "
     CREATE TABLE images (
         reference TEXT PRIMARY KEY, descriptor TEXT NOT NULL, digest TEXT NOT NULL, created_s INTEGER NOT NULL
     ) WITHOUT ROWID;
@@ -39,7 +41,10 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE origins (
         digest TEXT NOT NULL, host TEXT NOT NULL, repository TEXT NOT NULL, PRIMARY KEY (digest, host, repository)
     ) WITHOUT ROWID;
-"];
+";
+
+/// From now on only files without extended attributes are remembered.
+const FORGET_FILES: &str = "DELETE FROM files";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
