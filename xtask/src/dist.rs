@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: one static binary, and the proof that it needs nothing around it.
+//! `cargo xtask dist`: one static binary, the proof that it needs nothing around it, man pages and completions.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,6 +35,29 @@ pub fn run(arguments: &[String]) -> Result<()> {
     println!("{}: {} bytes", binary.display(), table::thousands(bytes));
     ensure!(bytes < BYTES_MAX, "that is more than the {} that it may have", table::thousands(BYTES_MAX));
     println!("in an empty root it says: {}", in_an_empty_root(&binary)?);
+    documents(&binary, &folder)?;
+    Ok(())
+}
+
+/// The shells that get completions, and what they call the file.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("bash", "jettison.bash"),
+    ("zsh", "_jettison"),
+    ("fish", "jettison.fish"),
+    ("elvish", "jettison.elv"),
+    ("powershell", "_jettison.ps1"),
+];
+
+/// Man pages and completions, which the binary makes of its own definitions.
+fn documents(binary: &Path, folder: &Path) -> Result<()> {
+    process::run(Command::new(binary).arg("man").arg(folder.join("man/man1")))?;
+    let completions = folder.join("completions");
+    std::fs::create_dir_all(&completions)?;
+    for (shell, file) in COMPLETIONS {
+        let script = process::text(Command::new(binary).args(["completions", shell]))?;
+        std::fs::write(completions.join(file), script + "\n")?;
+    }
+    println!("{}/man and {}/completions", folder.display(), folder.display());
     Ok(())
 }
 

@@ -50,7 +50,11 @@ const COMMANDS: &[Command] = &[
         differential::run,
     ),
     ("bench", "measure side by side with BuildKit and buildah [--help: its options]", bench::run),
-    ("dist", "make dist/jettison, one static binary, and prove that it runs in an empty chroot", dist::run),
+    (
+        "dist",
+        "make dist/: one static binary, proven to run in an empty chroot; man pages, completions",
+        dist::run,
+    ),
     ("setup", "install the Debian packages of the other commands [names: demo, test, bench]", setup::run),
 ];
 

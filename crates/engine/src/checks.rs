@@ -22,6 +22,10 @@ use crate::request::BuildRequest;
 pub struct Checked {
     /// Why it cannot be built, as far as that can be told without building.
     pub errors: Vec<Diagnostic>,
+    /// Whether the file could be read as a whole, so that errors are not those of its form.
+    pub complete: bool,
+    /// What a build would say of the findings if they make it fail (`check=error=true`).
+    pub violation: Option<Diagnostic>,
     /// What the rules found, in order of place.
     pub findings: Vec<Finding>,
     /// How many findings more there are.
@@ -63,8 +67,8 @@ pub fn check(
     let stages = if options.target.is_some() { Stages::Needed } else { Stages::All };
     let mut images = Images::default();
     // Instructions that could not be read would make variables undefined that are not.
-    let complete = checked.errors.is_empty();
-    if complete {
+    checked.complete = checked.errors.is_empty();
+    if checked.complete {
         for base in survey::bases(file, options, stages) {
             match config_of(&base) {
                 Ok(config) => images.insert(base.reference, base.platform, config),
@@ -75,9 +79,11 @@ pub fn check(
     }
     let ignore = context::ignore_file(request)?;
     let request = Survey { file, options, images: &images, ignore: ignore.as_ref(), stages };
-    let linter = run(linter, &request, complete);
+    let linter = run(linter, &request, checked.complete);
     checked.dropped = linter.dropped();
+    let failing = linter.is_failing();
     checked.findings = linter.into_findings();
+    checked.violation = failing.then(|| violation(&checked.findings));
     Ok(checked)
 }
 
@@ -117,14 +123,16 @@ pub(crate) fn of_build(
     if !linter.is_failing() {
         return Ok(linter);
     }
-    let findings = tell(linter, sink);
+    Err(Error::Dockerfile(vec![violation(&tell(linter, sink))]))
+}
+
+fn violation(findings: &[Finding]) -> Diagnostic {
     let mut names: Vec<&str> = findings.iter().map(|finding| finding.rule.name).collect();
     names.sort_unstable();
     names.dedup();
     let span = findings.first().map(|finding| finding.span).unwrap_or_default();
     let message = format!("lint violation found for rules: {}", names.join(", "));
-    let error = Diagnostic::error("check", message, span);
-    Err(Error::Dockerfile(vec![error.with_hint("`# check=error=true` makes a build fail for that")]))
+    Diagnostic::error("check", message, span).with_hint("`check=error=true` makes a build fail for that")
 }
 
 /// Tells the findings as warnings.

@@ -79,7 +79,7 @@ impl Images<'_> {
     }
 
     /// An image that was put into the store under this descriptor.
-    pub(crate) fn known(
+    pub fn known(
         &self,
         reference: &Reference,
         descriptor: &Descriptor,

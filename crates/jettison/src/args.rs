@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Build container images from Dockerfiles: no daemon, no root, no Docker.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Build an image from a Dockerfile
     Build(Box<Build>),
+    /// Check a Dockerfile without building it
+    Check(Box<Check>),
     /// List the images in the store
     #[command(visible_alias = "ls")]
     Images(Images),
@@ -52,7 +54,27 @@ pub(crate) enum Command {
     Logout(Logout),
     /// Show the version and what this machine permits
     Version,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write man pages into a folder, or print that of jettison itself
+    Man(Man),
 }
+
+/// The whole command line: what is parsed, completed and described in man pages.
+pub(crate) fn command() -> clap::Command {
+    let takes = |argument: &clap::Arg| CHECK_TAKES.contains(&argument.get_id().as_str());
+    let adapt = |argument: clap::Arg| match argument.get_id().as_str() {
+        "context" => argument.required(false).default_value("."),
+        "target" => argument.help("Look at this stage and those that it needs [default: all stages]"),
+        _ if takes(&argument) => argument,
+        _ => argument.hide(true),
+    };
+    Cli::command().mut_subcommand("check", |check| check.mut_args(adapt))
+}
+
+/// The flags that a check makes use of. It takes all the others of `build` too, so that one command line serves both.
+const CHECK_TAKES: [&str; 9] =
+    ["context", "file", "target", "build_args", "platform", "pull", "build_contexts", "format", "offline"];
 
 /// Flags of `build`; the same as `docker build`'s.
 #[derive(Debug, Args)]
@@ -123,9 +145,40 @@ pub(crate) struct Build {
     /// An ssh agent for `RUN --mount=type=ssh` and git over ssh: `default` or `ID[=SOCKET]`
     #[arg(long = "ssh", value_name = "SPEC")]
     pub(crate) ssh: Vec<String>,
+    /// Check the Dockerfile and build nothing; short for --call=check
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Do something else than build: `check`, `outline` (what the target takes), `targets`; with `,format=json`
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) call: Option<String>,
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+}
+
+/// Flags of `check`: those of `build`, most of them hidden, and its own.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) build: Build,
+    /// How findings are shown
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: CheckFormat,
+    /// Look at no registry: what base images set is known only if they are in the store
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// How findings of checks are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people, with snippets
+    #[default]
+    Text,
+    /// As BuildKit writes them
+    Json,
+    /// SARIF 2.1.0, for editors and code hosts
+    Sarif,
 }
 
 /// How progress is shown.
@@ -326,4 +379,20 @@ pub(crate) struct Logout {
     /// The registry
     #[arg(default_value = "docker.io")]
     pub(crate) registry: String,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder [default: print jettison(1)]
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }

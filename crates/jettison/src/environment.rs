@@ -40,11 +40,21 @@ impl Environment {
 
     /// Opens the store.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.root)?)
+        Ok(self.try_store()?)
+    }
+
+    /// Opens the store; the error is kept for whoever can do without.
+    pub(crate) fn try_store(&self) -> Result<Store, jettison_store::Error> {
+        Store::open(&self.root)
     }
 
     /// A registry client that obeys the user's files and stops when the user does.
     pub(crate) fn registry(&self) -> Result<Client, Failure> {
+        Ok(self.try_registry()?)
+    }
+
+    /// The same; the error is kept for whoever can do without.
+    pub(crate) fn try_registry(&self) -> Result<Client, jettison_registry::Error> {
         let raised = self.cancel.flag();
         let config = Config::from_env()?.cancel(move || raised.load(std::sync::atomic::Ordering::SeqCst));
         Ok(Client::new(config))
@@ -89,6 +99,11 @@ fn store_root() -> PathBuf {
 /// Whether errors on standard error may be coloured.
 pub(crate) fn stderr_has_colour() -> bool {
     stderr_is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Whether reports on standard output may be coloured.
+pub(crate) fn stdout_has_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// Whether standard error is a terminal.

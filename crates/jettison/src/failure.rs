@@ -4,12 +4,14 @@
 
 use std::fmt;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use jettison_dockerfile::{Diagnostic, Severity, source::LineIndex};
+use annotate_snippets::{Level, Renderer};
+use jettison_dockerfile::{Diagnostic, Severity};
 use jettison_engine as engine;
 use jettison_registry as registry;
 use jettison_sandbox as sandbox;
 use jettison_store as store;
+
+use crate::snippet::{Remark, Source};
 
 /// What kind of failure; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,11 @@ impl Failure {
         }
     }
 
+    /// Errors of a Dockerfile.
+    pub(crate) fn of_dockerfile(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::from(engine::Error::Dockerfile(diagnostics))
+    }
+
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -102,8 +109,9 @@ impl Failure {
             text.push_str("\n---\n");
         }
         if let (Some((name, dockerfile)), false) = (source, self.diagnostics.is_empty()) {
+            let source = Source::new(name, dockerfile);
             for diagnostic in &self.diagnostics {
-                text.push_str(&render_diagnostic(&renderer, name, dockerfile, diagnostic));
+                text.push_str(&render_diagnostic(&renderer, &source, diagnostic));
             }
         } else {
             text.push_str(if colour { "\u{1b}[1m\u{1b}[91merror\u{1b}[0m: " } else { "error: " });
@@ -122,49 +130,14 @@ impl Failure {
 const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
 
 /// One diagnostic with `file:line:column`, snippet and caret.
-pub(crate) fn render_diagnostic(
-    renderer: &Renderer,
-    name: &str,
-    text: &str,
-    diagnostic: &Diagnostic,
-) -> String {
-    let (line, column) = LineIndex::new(text).position(diagnostic.span.start);
+fn render_diagnostic(renderer: &Renderer, source: &Source<'_>, diagnostic: &Diagnostic) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let start = diagnostic.span.start.min(text.len());
-    let end = first_line_end(text, start, diagnostic.span.end.min(text.len()));
-    let path = format!("{name}:{line}:{column}");
-    let message = format!("{path}: {}", diagnostic.message);
-    let text = &masked(text);
-    let mut group = level
-        .primary_title(&message)
-        .element(Snippet::source(text).fold(true).annotation(AnnotationKind::Primary.span(start..end)));
-    if let Some(hint) = &diagnostic.hint {
-        group = group.element(Level::HELP.message(hint.as_str()));
-    }
-    let mut rendered = renderer.render(&[group]);
-    rendered.push('\n');
-    rendered
-}
-
-/// The same text, of the same length, with users and passwords of URLs blotted out.
-fn masked(text: &str) -> String {
-    let mut out = text.to_owned();
-    let mut at = 0;
-    while let Some(found) = out[at..].find("://") {
-        at += found + 3;
-        let end =
-            out[at..].find(|c: char| c.is_whitespace() || "/?#\"'".contains(c)).map_or(out.len(), |i| at + i);
-        let Some(user) = out[at..end].rfind('@') else { continue };
-        // A user name alone is one of ssh, and no secret there.
-        let is_ssh = out[..at].ends_with("ssh://");
-        if !is_ssh || out[at..at + user].contains(':') {
-            out.replace_range(at..at + user, &"*".repeat(user));
-        }
-    }
-    out
+    let notes = diagnostic.hint.iter().map(|hint| (Level::HELP, hint.as_str())).collect();
+    let remark = Remark { level, rule: None, message: &diagnostic.message, notes };
+    source.draw(renderer, diagnostic.span, remark)
 }
 
 /// A Dockerfile as text to be shown: what is no UTF-8 becomes as many question marks as it has bytes, so that places
@@ -176,12 +149,6 @@ pub(crate) fn text_with_places(source: &[u8]) -> String {
         text.extend(std::iter::repeat_n('?', chunk.invalid().len()));
     }
     text
-}
-
-/// A span over many lines (a heredoc) is shown by its first.
-fn first_line_end(text: &str, start: usize, end: usize) -> usize {
-    let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
-    end.clamp(start, line_end.max(start))
 }
 
 impl From<engine::Error> for Failure {

@@ -4,16 +4,19 @@
 //! people see; `environment.rs` is all that is read from the outside.
 
 mod args;
+mod call;
 mod commands;
 mod environment;
 mod failure;
 mod output_flag;
 mod progress;
+mod report;
 mod signals;
+mod snippet;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches as _;
 
 use args::{Cli, Command};
 use environment::Environment;
@@ -22,7 +25,8 @@ use failure::Failure;
 fn main() -> ExitCode {
     // First of all: a process that is to become a sandbox must not do anything else.
     jettison_sandbox::init();
-    let cli = match Cli::try_parse() {
+    let parsed = args::command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors: clap knows their streams and codes.
@@ -45,13 +49,24 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    if let Command::Build(args) = &cli.command
+        && let Some(call) = call::Call::of(args)?
+    {
+        return commands::call::run(args, call, false, &Environment::outside());
+    }
     // Before any thread exists: a plain user's process continues inside a user namespace from here on.
     let environment = match &cli.command {
-        Command::Version | Command::Login(_) | Command::Logout(_) => Environment::outside(),
+        Command::Version
+        | Command::Check(_)
+        | Command::Completions(_)
+        | Command::Login(_)
+        | Command::Logout(_)
+        | Command::Man(_) => Environment::outside(),
         _ => Environment::enter()?,
     };
     match cli.command {
         Command::Build(args) => commands::build::run(*args, &environment),
+        Command::Check(args) => commands::check::run(&args, &environment),
         Command::Images(args) => commands::images::run(&args, &environment),
         Command::Inspect(args) => commands::inspect::run(&args, &environment),
         Command::Tag(args) => commands::tag::run(&args, &environment),
@@ -66,5 +81,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Login(args) => commands::login::run(&args),
         Command::Logout(args) => commands::logout::run(&args),
         Command::Version => commands::version::run(),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
     }
 }

@@ -71,7 +71,7 @@ fn carry_out(
     }
 }
 
-fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
+pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
     let tags = args.tags.iter().map(|t| names::reference(t)).collect::<Result<Vec<Reference>, _>>()?;
     let build_args = flags::build_args(&args.build_args)?;
     let epoch_argument =

@@ -3,6 +3,9 @@
 pub(crate) mod build;
 mod build_flags;
 mod build_inputs;
+pub(crate) mod call;
+pub(crate) mod check;
+pub(crate) mod completions;
 mod docker_daemon;
 pub(crate) mod du;
 pub(crate) mod images;
@@ -10,7 +13,9 @@ pub(crate) mod inspect;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod man;
 mod names;
+mod outline;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -18,10 +23,13 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod tag;
+mod targets;
 pub(crate) mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
+
+pub(crate) use targets::description as stage_description;
 
 use crate::failure::Failure;
 
@@ -34,4 +42,26 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Rows below titles, each column as wide as its widest cell and `gap` blanks.
+fn columns<const N: usize>(titles: &[&str; N], rows: &[[String; N]], gap: usize) -> String {
+    let titles = titles.map(str::to_owned);
+    let all = || std::iter::once(&titles).chain(rows);
+    let mut widths = [0; N];
+    for row in all() {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in all() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:<0$}", width + gap));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }

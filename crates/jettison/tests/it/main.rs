@@ -9,6 +9,7 @@ mod add_git;
 mod add_url;
 mod archives;
 mod cache;
+mod check;
 mod contexts;
 mod corpus;
 mod errors;

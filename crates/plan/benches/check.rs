@@ -1,0 +1,47 @@
+//! How long the checks of a Dockerfile of 500 lines take: `cargo bench -p jettison-plan`.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use jettison_dockerfile::lint;
+use jettison_plan::survey::{self, Stages, Survey};
+use jettison_plan::{Images, Options};
+
+/// What people write, 25 stages of 20 lines, some of it with findings.
+fn file_of_500_lines() -> String {
+    let mut text = String::new();
+    for stage in 0..25 {
+        let base = if stage == 0 { "scratch".to_owned() } else { format!("stage{}", stage - 1) };
+        let _ = write!(
+            text,
+            "# stage{stage} does a part of the work\nFROM {base} AS stage{stage}\nARG VERSION{stage}=1.{stage}\n\
+             ENV PATH=/opt/{stage}/bin:$PATH \\\n    VERSION=${{VERSION{stage}:-none}}\nWORKDIR /src/{stage}\n\
+             COPY --chown=1000:1000 go.mod go.sum ./\n\
+             RUN --mount=type=cache,target=/root/.cache,id=cache-$VERSION \\\n    # modules first\n    go mod download \\\n    \
+             && go build ./...\nCOPY . .\nRUN <<EOF\nset -eu\necho $VERSION\nmake install\nEOF\n\
+             LABEL org.opencontainers.image.version=$VERSOIN\nEXPOSE 80/TCP\nCMD run $HOME\n"
+        );
+    }
+    text
+}
+
+fn check(text: &str) -> usize {
+    let parsed = jettison_dockerfile::parse(text.as_bytes());
+    let (file, options, images) = (&parsed.dockerfile, &Options::default(), &Images::default());
+    let (mut linter, _) = survey::linter(file, options).unwrap_or_default();
+    lint::check_text(file, &mut linter);
+    survey::survey(&Survey { file, options, images, ignore: None, stages: Stages::All }, &mut linter);
+    let errors = jettison_plan::errors(file, options, images);
+    linter.into_findings().len() + errors.len()
+}
+
+fn bench(criterion: &mut Criterion) {
+    let text = file_of_500_lines();
+    assert_eq!(text.lines().count(), 500);
+    assert_eq!(check(&text), 75, "25 times UndefinedVar, ExposeProtoCasing and JSONArgsRecommended");
+    criterion.bench_function("check of 500 lines", |bencher| bencher.iter(|| check(black_box(&text))));
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
