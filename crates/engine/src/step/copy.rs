@@ -210,12 +210,13 @@ impl Build<'_> {
     /// A source that is not there, at its word.
     pub(crate) fn selection_error(&self, copy: &Copy, error: SelectError) -> Error {
         match error {
-            SelectError::NotFound { source_index: source, nearest, ignored } => {
+            SelectError::NotFound { source_index: source, nearest, ignored, dangling } => {
                 let (path, span) =
                     copy.sources.get(source).cloned().unwrap_or_else(|| (String::new(), Span::default()));
                 let hint = match nearest {
                     Some(nearest) => Some(format!("did you mean {:?}?", String::from_utf8_lossy(&nearest))),
                     None if ignored => Some(self.ignored_hint(copy)),
+                    None if dangling => Some("it is a link that leads to nothing".to_owned()),
                     None => None,
                 };
                 Error::Step { message: format!("{path:?}: not found"), span, hint }

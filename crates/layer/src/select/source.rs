@@ -78,6 +78,8 @@ pub enum SelectError {
         nearest: Option<Vec<u8>>,
         /// The file is there, but the ignore file excludes it.
         ignored: bool,
+        /// There is a link of that name, which leads to nothing.
+        dangling: bool,
     },
     /// A wildcard that cannot be read.
     #[error("syntax error in pattern {pattern:?}")]
@@ -337,13 +339,14 @@ impl Finder<'_> {
     fn not_found(&self, path: &[u8]) -> SelectError {
         let (parent, name) = inside::split(path);
         let ignored = inside::open(self.root, path, OFlags::PATH, IN_ROOT).is_ok();
+        let dangling = !ignored && inside::lstat(self.root, path, IN_ROOT).is_ok();
         let names = inside::open_dir(self.root, parent, IN_ROOT)
             .and_then(|directory| inside::names(directory.as_fd()))
             .unwrap_or_default();
         let near = names.iter().map(|n| (distance(n.as_bytes(), name), n.as_bytes()));
         let near = near.filter(|(d, _)| *d <= 1 + name.len() / 3).min();
-        let nearest = near.filter(|_| !ignored).map(|(_, n)| inside::join(parent, n));
-        SelectError::NotFound { source_index: self.index, nearest, ignored }
+        let nearest = near.filter(|_| !ignored && !dangling).map(|(_, n)| inside::join(parent, n));
+        SelectError::NotFound { source_index: self.index, nearest, ignored, dangling }
     }
 }
 
