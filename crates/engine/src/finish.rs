@@ -131,8 +131,10 @@ impl Build<'_> {
             threads,
         };
         let mut blob = store.blob_writer()?;
-        let encoded = layer::encode(&entries, upper.as_fd(), &options, &mut blob).map_err(failed)?;
+        let encoded = layer::encode(&entries, upper.as_fd(), &options, &store.chunks(), &mut blob);
+        let encoded = encoded.map_err(failed)?;
         blob.commit(Some(&encoded.digest))?;
+        store.record_chunks(&encoded.digest, &encoded.chunks)?;
         let record = LayerRecord {
             diff_id: encoded.diff_id,
             digest: encoded.digest,

@@ -23,7 +23,7 @@ pub use apply::{Applied, ApplyOptions, Limits, apply};
 pub use archive::{Archive, decompress, decompress_archive, detect};
 pub use complete::complete;
 pub use diff::diff;
-pub use encode::{ENCODER_VERSION, EncodeOptions, Encoded, encode};
+pub use encode::{Chunk, ChunkMemory, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, encode};
 pub use entry::{Entry, Kind};
 pub use error::Error;
 pub use tar_stream::unpack_archive;

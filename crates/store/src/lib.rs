@@ -5,6 +5,7 @@
 
 mod blob;
 mod cache_mount;
+mod chunks;
 mod error;
 mod files;
 mod image;
@@ -22,6 +23,7 @@ mod usage;
 
 pub use blob::BlobWriter;
 pub use cache_mount::{CacheLock, Sharing};
+pub use chunks::StoredChunks;
 pub use error::{Error, ErrorKind};
 pub use image::{ImageRecord, SourceRecord};
 pub use lock::{StepGuard, UseGuard};

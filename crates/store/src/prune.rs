@@ -205,6 +205,17 @@ impl Store {
     }
 
     fn sweep_blobs(&self, kept: &BTreeSet<Digest>, report: &mut PruneReport) -> Result<()> {
+        self.write(|transaction| {
+            let blobs: Vec<String> = transaction
+                .prepare("SELECT DISTINCT blob FROM chunks")?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let is_kept = |blob: &String| blob.parse().is_ok_and(|digest| kept.contains(&digest));
+            for blob in blobs.iter().filter(|blob| !is_kept(blob)) {
+                transaction.execute("DELETE FROM chunks WHERE blob = ?1", [blob])?;
+            }
+            Ok(())
+        })?;
         for algorithm in ["sha256", "sha512"] {
             let folder = self.root().join("blobs").join(algorithm);
             for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))?.flatten() {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use jettison_layer::select::{FileDigests as _, FileStat};
+use jettison_layer::{Chunk, ChunkMemory as _};
 use jettison_oci::{Descriptor, Digest, Manifest, Platform, Reference, media_type, to_canonical_json};
 use jettison_store::{Error, ErrorKind, LayerRecord, PruneOptions, Sharing, SnapshotId, StepResult, Store};
 
@@ -569,4 +570,29 @@ fn opening_and_asking_is_fast() {
     eprintln!("opening {opening:?}, 20,000 digests {asking:?}");
     // Generous: the machine may be busy, and debug builds are slow.
     assert!(opening.as_millis() < 50 && asking.as_millis() < 1000, "{opening:?} {asking:?}");
+}
+
+#[test]
+fn chunks_are_found_in_the_blobs_that_hold_them_until_these_are_gone() {
+    let Place { folder: _folder, store } = place();
+    let (blob, _) = store.put_blob(b"first second").unwrap();
+    let chunk = |text: &str, offset| Chunk {
+        key: Digest::sha256(text.as_bytes()),
+        offset,
+        length: text.len() as u64,
+    };
+    let chunks = [chunk("first", 0), chunk("second", 6)];
+    store.record_chunks(&blob, &chunks).unwrap();
+    let memory = store.chunks();
+    assert_eq!(memory.get(&chunks[1].key).unwrap(), b"second");
+    assert_eq!(memory.get(&chunks[0].key).unwrap(), b"first");
+    assert_eq!(memory.get(&Digest::sha256(b"third")), None);
+    // A row that says more than the blob holds is no answer.
+    store.record_chunks(&blob, &[chunk("longer than it is", 3)]).unwrap();
+    assert_eq!(memory.get(&Digest::sha256(b"longer than it is")), None);
+    store.prune(&PruneOptions::default()).unwrap();
+    assert_eq!(store.chunks().get(&chunks[0].key), None, "no image needs the blob");
+    let (other, _) = store.put_blob(b"second first").unwrap();
+    store.record_chunks(&other, &[chunk("first", 7)]).unwrap();
+    assert_eq!(store.chunks().get(&chunks[0].key).unwrap(), b"first");
 }

@@ -31,7 +31,7 @@ pub(crate) fn write_tar(
         clamp_mtime_s: request.epoch_seconds,
         threads: request.threads,
     };
-    layer::encode(&entries, root.as_fd(), &options, &mut sink).map_err(failed)?;
+    layer::encode(&entries, root.as_fd(), &options, &layer::NoChunks, &mut sink).map_err(failed)?;
     sink.finish()
 }
 

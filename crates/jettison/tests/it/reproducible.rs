@@ -32,6 +32,25 @@ fn in_other_folders_and_stores_and_without_cache() {
 }
 
 #[test]
+fn an_edit_of_a_large_layer_gives_what_a_new_store_gives() {
+    let folder = crate::fixture::folder("FROM scratch\nCOPY d /d\n", &[]);
+    std::fs::create_dir(folder.path().join("d")).unwrap();
+    let write = |name: u32, seed: u32| {
+        let bytes: Vec<u8> =
+            (0..200_000_u32).flat_map(|n| (n ^ seed).wrapping_mul(n | 1).to_le_bytes()).collect();
+        std::fs::write(folder.path().join(format!("d/{name}")), bytes).unwrap();
+    };
+    (0..4).for_each(|name| write(name, name));
+    let jettison = Jettison::new();
+    let first = jettison.build(folder.path(), &["-t", "app"]);
+    write(2, 77);
+    // The layer takes what did not change from the old one; see crate `layer`, `encode/memory.rs`.
+    let edited = jettison.build(folder.path(), &["-t", "app"]);
+    assert_ne!(edited, first);
+    assert_eq!(Jettison::new().build(folder.path(), &[]), edited);
+}
+
+#[test]
 fn with_one_processor_or_all() {
     if !have("taskset") {
         return;

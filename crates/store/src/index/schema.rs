@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 2] = [CREATE, FORGET_FILES];
+const MIGRATIONS: [&str; 3] = [CREATE, FORGET_FILES, CHUNKS];
 
 const CREATE: &str = "
     CREATE TABLE images (
@@ -45,6 +45,13 @@ const CREATE: &str = "
 
 /// From now on only files without extended attributes are remembered.
 const FORGET_FILES: &str = "DELETE FROM files";
+
+/// Ranges of layer blobs that are compressed chunks.
+const CHUNKS: &str = "
+    CREATE TABLE chunks (
+        key TEXT PRIMARY KEY, blob TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
+    ) WITHOUT ROWID;
+";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,0 +1,94 @@
+//! The tar of a layer, cut into chunks at places that depend on its entries only.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::OFlags;
+
+use super::{EncodeOptions, content_bytes};
+use crate::header::{self, BLOCK};
+use crate::inside::{self, NO_LINKS};
+use crate::{Entry, Error, Kind};
+
+/// No chunk is longer, bytes. Independent members of this size cost under 0.3 % against one stream.
+pub(super) const CHUNK_BYTES_MAX: usize = 512 << 10;
+/// A chunk of small files may end from here on, bytes.
+const CHUNK_BYTES_MIN: usize = 64 << 10;
+/// It ends before an entry whose path hashes to 0 modulo this: about every eighth.
+const CUT_MODULUS: u32 = 8;
+
+/// Cuts the tar of `entries` into chunks.
+pub(super) fn produce(
+    entries: &[Entry],
+    root: BorrowedFd<'_>,
+    options: &EncodeOptions,
+    emit: &mut dyn FnMut(Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES_MAX);
+    let mut flush = |chunk: &mut Vec<u8>| -> Result<(), Error> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        emit(std::mem::replace(chunk, Vec::with_capacity(CHUNK_BYTES_MAX)))
+    };
+    for entry in entries {
+        let size = content_bytes(entry);
+        let cut = chunk.len() >= CHUNK_BYTES_MIN && path_hash(&entry.path).is_multiple_of(CUT_MODULUS);
+        let full = chunk.len() as u64 + size + 4 * BLOCK as u64 > CHUNK_BYTES_MAX as u64;
+        if cut || full {
+            flush(&mut chunk)?;
+        }
+        let mut entry = entry.clone();
+        entry.mtime_s = options.clamp_mtime_s.map_or(entry.mtime_s, |epoch| entry.mtime_s.min(epoch));
+        if entry.kind == Kind::Whiteout {
+            entry.mtime_s = 0;
+        }
+        header::write(&entry, &mut chunk);
+        if size > 0 {
+            content(&entry, root, size, &mut chunk, &mut flush)?;
+        }
+    }
+    flush(&mut chunk)?;
+    // The end mark stands in a chunk of its own, so that appending a file touches no other.
+    emit(vec![0; 2 * BLOCK])
+}
+
+/// Appends the content of a file; a large one is cut at fixed distances from its header.
+fn content(
+    entry: &Entry,
+    root: BorrowedFd<'_>,
+    size: u64,
+    chunk: &mut Vec<u8>,
+    flush: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let failed = |action| Error::io(action, &entry.path);
+    let file =
+        inside::open(root, &entry.path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, NO_LINKS)
+            .map_err(failed("open"))?;
+    let mut left = size;
+    while left > 0 {
+        if chunk.len() >= CHUNK_BYTES_MAX {
+            flush(chunk)?;
+        }
+        let start = chunk.len();
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX - start);
+        chunk.resize(start + want, 0);
+        let mut filled = 0;
+        while filled < want {
+            match rustix::io::read(&file, &mut chunk[start + filled..]) {
+                Ok(0) => return Err(Error::invalid(&entry.path, "it became shorter while it was read")),
+                Ok(n) => filled += n,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(failed("read")(errno)),
+            }
+        }
+        left -= want as u64;
+    }
+    let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+    chunk.resize(chunk.len() + padding as usize, 0);
+    Ok(())
+}
+
+/// FNV-1a: stable, cheap, and good enough to spread cuts.
+fn path_hash(path: &[u8]) -> u32 {
+    path.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
