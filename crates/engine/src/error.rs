@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use jettison_dockerfile::{Diagnostic, Span};
+use jettison_dockerfile::suggest::nearest;
+use jettison_dockerfile::{Diagnostic, Span, Stage};
 use jettison_layer as layer;
 use jettison_oci::Reference;
 use jettison_plan::remote::Remote;
@@ -76,6 +77,8 @@ pub enum Error {
         reference: String,
         /// Place of the FROM, COPY or mount.
         span: Span,
+        /// A stage whose name is so close that it may be meant.
+        stage: Option<String>,
         /// Why.
         source: Box<Error>,
     },
@@ -177,8 +180,23 @@ impl Error {
     pub(crate) fn for_image(self, reference: &Reference, span: Span) -> Self {
         match self {
             Self::Canceled => Self::Canceled,
-            other => Self::BaseImage { reference: reference.familiar(), span, source: Box::new(other) },
+            other => Self::BaseImage {
+                reference: reference.familiar(),
+                span,
+                stage: None,
+                source: Box::new(other),
+            },
         }
+    }
+
+    /// Names the stage of `stages` that may have been meant by a word that was taken for an image.
+    pub(crate) fn with_nearest_stage(mut self, stages: &[Stage]) -> Self {
+        if let Self::BaseImage { reference, stage, .. } = &mut self {
+            let names = stages.iter().filter_map(|stage| Some(stage.from.name.as_ref()?.value.as_str()));
+            let word = reference.strip_suffix(":latest").unwrap_or(reference);
+            *stage = nearest(word, names).map(str::to_owned);
+        }
+        self
     }
 
     /// Whether the cause, however deep, is a disk without space or a user without quota.

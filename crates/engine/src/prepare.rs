@@ -45,6 +45,9 @@ pub(crate) fn prepare(
     for warning in warnings {
         sink.emit(Event::Warning(warning));
     }
+    let stages = &parsed.dockerfile.stages;
+    let resolve =
+        |wanted| resolve(request, images, wanted).map_err(|error: Error| error.with_nearest_stage(stages));
     let mut known: Vec<(plan::Image, Image)> = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let mut configs = plan::Images::default();
@@ -55,13 +58,13 @@ pub(crate) fn prepare(
             Outcome::Ready(plan) => {
                 let missing: Vec<_> =
                     plan.images.iter().filter(|w| find(&known, w).is_none()).cloned().collect();
-                known.extend(resolve(request, images, missing)?);
+                known.extend(resolve(missing)?);
                 let bases = plan.images.iter().map(|wanted| {
                     find(&known, wanted).cloned().expect("every image of the plan was just resolved")
                 });
                 return Ok(Prepared { bases: bases.collect(), file: parsed.dockerfile, plan, configs });
             }
-            Outcome::NeedsImages(wanted) => known.extend(resolve(request, images, wanted)?),
+            Outcome::NeedsImages(wanted) => known.extend(resolve(wanted)?),
         }
     }
     Err(Error::InvalidImage {

@@ -181,9 +181,10 @@ impl From<engine::Error> for Failure {
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
             E::Copy { .. } => at(Kind::Dockerfile, message, None),
             E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
-            E::BaseImage { source, .. } => {
+            E::BaseImage { source, stage, .. } => {
                 let inner = Self::from(*source);
-                at(Kind::Image, message, inner.hint)
+                let stage = stage.map(|stage| format!("did you mean the stage {stage}?"));
+                at(Kind::Image, message, stage.or(inner.hint))
             }
             E::Remote { source, .. } => {
                 let hint = match &*source {

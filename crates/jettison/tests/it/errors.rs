@@ -48,6 +48,23 @@ fn missing_stage() {
 }
 
 #[test]
+fn a_mistyped_stage_is_taken_for_an_image_and_the_stage_is_named() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::with_busybox();
+    let mirror = format!(
+        "[[registry]]\nprefix = \"docker.io\"\nlocation = \"127.0.0.1:{}\"\ninsecure = true\n",
+        registry.port
+    );
+    let configuration = jettison.home().join("registries.conf");
+    fs::write(&configuration, mirror).unwrap();
+    let jettison = jettison.env("CONTAINERS_REGISTRIES_CONF", configuration.to_str().unwrap());
+    let folder = folder("FROM busybox AS build\nFROM scratch\nCOPY --from=biuld /a /b\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).fails(4);
+    assert!(first_line(&stderr).contains("Dockerfile:3:13"), "{stderr}");
+    assert!(stderr.contains("did you mean the stage build?"), "{stderr}");
+}
+
+#[test]
 fn unknown_target_with_the_nearest_name() {
     let jettison = Jettison::with_busybox();
     let folder = folder("FROM busybox AS builder\nRUN true\n", &[]);
