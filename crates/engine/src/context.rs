@@ -157,9 +157,8 @@ fn read_first(candidates: impl Iterator<Item = PathBuf>) -> Result<Ignore, Error
             return Err(Error::io("read", path)(io::Error::other("it is larger than 1 MiB")));
         }
         let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let patterns = Patterns::parse(&text).map_err(|e| {
-            Error::io("read", &path)(io::Error::new(io::ErrorKind::InvalidData, e.to_string()))
-        })?;
+        let patterns =
+            Patterns::parse(&text).map_err(|source| Error::IgnoreFile { path: path.clone(), source })?;
         return Ok(Ignore { patterns, file: Some(path) });
     }
     Ok(Ignore::none())

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use jettison_dockerfile::ignore::PatternError;
 use jettison_dockerfile::suggest::nearest;
 use jettison_dockerfile::{Diagnostic, Span, Stage};
 use jettison_layer as layer;
@@ -53,6 +54,14 @@ pub enum Error {
         span: Span,
         /// What may help.
         hint: Option<String>,
+    },
+    /// An ignore file has a pattern that is none.
+    #[error("{}:{}: {source}", path.display(), source.line)]
+    IgnoreFile {
+        /// The file.
+        path: PathBuf,
+        /// Which line, and what is wrong.
+        source: PatternError,
     },
     /// Files could not be copied.
     #[error("{source}")]

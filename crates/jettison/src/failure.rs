@@ -181,6 +181,7 @@ impl From<engine::Error> for Failure {
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
             E::Copy { .. } => at(Kind::Dockerfile, message, None),
             E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
+            E::IgnoreFile { .. } => Self::new(Kind::Dockerfile, message),
             E::BaseImage { source, stage, .. } => {
                 let inner = Self::from(*source);
                 let stage = stage.map(|stage| format!("did you mean the stage {stage}?"));

@@ -2,10 +2,11 @@
 
 use super::clean::{clean, trim};
 
-/// The patterns of an ignore file, cleaned, in order; negated ones start with `!`.
-pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+/// The patterns of an ignore file, cleaned, in order, with the numbers of their lines; negated ones start with `!`.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    text.split(|byte| *byte == b'\n').filter_map(pattern)
+    let numbered = (1..).zip(text.split(|byte| *byte == b'\n'));
+    numbered.filter_map(|(number, line)| pattern(line).map(|pattern| (number, pattern)))
 }
 
 /// The pattern of one line. Only a `#` in the first column starts a comment.
@@ -49,7 +50,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let found: Vec<String> =
-                super::lines(text.as_bytes()).map(|line| String::from_utf8(line).unwrap()).collect();
+                super::lines(text.as_bytes()).map(|(_, line)| String::from_utf8(line).unwrap()).collect();
             assert_eq!(&found, expected, "{text:?}");
         }
     }

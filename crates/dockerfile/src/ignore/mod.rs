@@ -26,6 +26,8 @@ pub struct PatternError {
     pub pattern: String,
     /// What is wrong with it, in BuildKit's words.
     pub reason: &'static str,
+    /// Its line, or its place in the list, counted from 1.
+    pub line: usize,
 }
 
 /// An ordered list of patterns, the last effective one winning.
@@ -51,7 +53,7 @@ pub struct ParentMatches(Vec<bool>);
 impl Patterns {
     /// Reads an ignore file: comments, blanks and leading slashes are dropped.
     pub fn parse(text: &[u8]) -> Result<Self, PatternError> {
-        Self::from_lines(file::lines(text))
+        Self::from_numbered(file::lines(text))
     }
 
     /// Takes patterns as they are (`--exclude`): no comments, no leading slash dropped.
@@ -60,15 +62,24 @@ impl Patterns {
         I: IntoIterator<Item = S>,
         S: AsRef<[u8]>,
     {
+        Self::from_numbered(patterns.into_iter().enumerate().map(|(index, pattern)| (index + 1, pattern)))
+    }
+
+    fn from_numbered<S: AsRef<[u8]>>(
+        patterns: impl Iterator<Item = (usize, S)>,
+    ) -> Result<Self, PatternError> {
         let mut list = Self::default();
-        for written in patterns {
+        for (line, written) in patterns {
             let trimmed = clean::trim(written.as_ref());
             if trimmed.is_empty() {
                 continue;
             }
             let cleaned = clean::clean(trimmed);
-            let refuse =
-                |reason| PatternError { pattern: String::from_utf8_lossy(trimmed).into_owned(), reason };
+            let refuse = |reason| PatternError {
+                pattern: String::from_utf8_lossy(trimmed).into_owned(),
+                reason,
+                line,
+            };
             let (negated, text) = match cleaned.strip_prefix(b"!") {
                 Some(b"") => return Err(refuse("illegal exclusion pattern")),
                 Some(text) => (true, text),

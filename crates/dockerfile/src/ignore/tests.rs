@@ -204,7 +204,7 @@ fn mistakes() {
     ];
     for (pattern, reason) in cases {
         let error = Patterns::from_lines([pattern]).unwrap_err();
-        assert_eq!(error, PatternError { pattern: pattern.to_owned(), reason }, "{pattern}");
+        assert_eq!(error, PatternError { pattern: pattern.to_owned(), reason, line: 1 }, "{pattern}");
     }
 }
 
