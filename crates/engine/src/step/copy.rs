@@ -145,6 +145,7 @@ impl Build<'_> {
             Some(text) => {
                 let accounts = match (copy.link, ownership::needs_accounts(text)) {
                     (false, true) => self.accounts(step.input)?.unwrap_or_default(),
+                    (true, true) => return Err(link_without_accounts(text, step.span)),
                     _ => ownership::Accounts::default(),
                 };
                 let owner = ownership::resolve(text, &accounts, step.span)?;
@@ -213,11 +214,13 @@ impl Build<'_> {
             SelectError::NotFound { source_index: source, nearest, ignored, dangling } => {
                 let (path, span) =
                     copy.sources.get(source).cloned().unwrap_or_else(|| (String::new(), Span::default()));
-                let hint = match nearest {
-                    Some(nearest) => Some(format!("did you mean {:?}?", String::from_utf8_lossy(&nearest))),
-                    None if ignored => Some(self.ignored_hint(copy)),
-                    None if dangling => Some("it is a link that leads to nothing".to_owned()),
-                    None => None,
+                let shown = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let hint = match (dangling, nearest) {
+                    (Some(target), _) => {
+                        Some(format!("it is a symbolic link to {:?}, which leads nowhere", shown(target)))
+                    }
+                    (None, Some(nearest)) => Some(format!("did you mean {:?}?", shown(nearest))),
+                    (None, None) => ignored.then(|| self.ignored_hint(copy)),
                 };
                 Error::Step { message: format!("{path:?}: not found"), span, hint }
             }
@@ -227,5 +230,14 @@ impl Build<'_> {
                 hint: None,
             },
         }
+    }
+}
+
+/// A link copy knows nothing of what it is put on, so no name either.
+fn link_without_accounts(owner: &str, span: Span) -> Error {
+    Error::Step {
+        message: format!("cannot resolve --chown={owner}: with --link the image is not looked into"),
+        span,
+        hint: Some("use numbers, such as 1000:1000, or leave --link out".to_owned()),
     }
 }

@@ -78,8 +78,8 @@ pub enum SelectError {
         nearest: Option<Vec<u8>>,
         /// The file is there, but the ignore file excludes it.
         ignored: bool,
-        /// There is a link of that name, which leads to nothing.
-        dangling: bool,
+        /// It is a symbolic link to this, and leads nowhere.
+        dangling: Option<Vec<u8>>,
     },
     /// A wildcard that cannot be read.
     #[error("syntax error in pattern {pattern:?}")]
@@ -339,13 +339,18 @@ impl Finder<'_> {
     fn not_found(&self, path: &[u8]) -> SelectError {
         let (parent, name) = inside::split(path);
         let ignored = inside::open(self.root, path, OFlags::PATH, IN_ROOT).is_ok();
-        let dangling = !ignored && inside::lstat(self.root, path, IN_ROOT).is_ok();
-        let names = inside::open_dir(self.root, parent, IN_ROOT)
-            .and_then(|directory| inside::names(directory.as_fd()))
-            .unwrap_or_default();
-        let near = names.iter().map(|n| (distance(n.as_bytes(), name), n.as_bytes()));
+        let directory = inside::open_dir(self.root, parent, IN_ROOT);
+        let dangling = match &directory {
+            Ok(directory) if !ignored => rustix::fs::readlinkat(directory, name, Vec::new()).ok(),
+            _ => None,
+        };
+        let names = directory.and_then(|directory| inside::names(directory.as_fd())).unwrap_or_default();
+        let lower = name.to_ascii_lowercase();
+        let near = names.iter().filter(|n| n.as_bytes() != name);
+        let near = near.map(|n| (distance(&n.as_bytes().to_ascii_lowercase(), &lower), n.as_bytes()));
         let near = near.filter(|(d, _)| *d <= 1 + name.len() / 3).min();
-        let nearest = near.filter(|_| !ignored && !dangling).map(|(_, n)| inside::join(parent, n));
+        let nearest = near.filter(|_| !ignored && dangling.is_none()).map(|(_, n)| inside::join(parent, n));
+        let dangling = dangling.map(std::ffi::CString::into_bytes);
         SelectError::NotFound { source_index: self.index, nearest, ignored, dangling }
     }
 }
