@@ -3,17 +3,25 @@
 //! Source: BuildKit `solver/llbsolver/mounts` and `run-and-layers` rules on what may be left behind (the sandbox
 //! removes stubs).
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
+use jettison_dockerfile::Span;
 use jettison_layer::copy;
+use jettison_oci::Digest;
 use jettison_plan::{self as plan, Copy, Fs, MountKind, Run, Source};
 use jettison_sandbox as sandbox;
 use jettison_store::{CacheLock, ScratchDir};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::ssh_agent::AgentSocket;
 use crate::build::Build;
+use crate::context::Ignore;
 use crate::error::Error;
 use crate::filesystem;
+
+/// Mode of a cache directory if none is asked for.
+const CACHE_MODE: u32 = 0o755;
 
 /// Mounts for the sandbox, and what has to live as long as they do.
 #[derive(Debug, Default)]
@@ -95,6 +103,9 @@ impl Build<'_> {
         mounts: &mut Mounts,
     ) -> Result<sandbox::Source, Error> {
         if let Source::Fs(fs) = from {
+            let root = self.open_fs(*fs)?;
+            filesystem::open_inside(root.as_fd(), path, OFlags::PATH)
+                .map_err(|error| not_found(path, mount.span, &error))?;
             return Ok(sandbox::Source::Inside { layers: self.layers(*fs)?, path: path.into() });
         }
         let copy = Copy::plain(from.clone(), vec![(path.to_owned(), mount.span)], "/content");
@@ -120,20 +131,77 @@ impl Build<'_> {
         let MountKind::Cache { id, from, path, sharing, mode, uid, gid, .. } = &mount.kind else {
             unreachable!("only called for cache mounts")
         };
-        if from.is_some() {
-            let feature = "RUN --mount=type=cache,from=".to_owned();
-            return Err(Error::Unsupported { feature, span: Some(mount.span) });
-        }
         let sharing = match sharing {
             plan::Sharing::Shared => jettison_store::Sharing::Shared,
             plan::Sharing::Private => jettison_store::Sharing::Private,
             plan::Sharing::Locked => jettison_store::Sharing::Locked,
         };
+        if let Some(fs) = from {
+            let snapshot = self.fs_snapshot(*fs)?.expect("what a step reads was made before it");
+            let id = format!("{id}\0{}", snapshot.as_ref().map(ToString::to_string).unwrap_or_default());
+            // Mode or owner mean a new directory beside the base content, as in BuildKit.
+            let cache = if path == "/" && (*mode, *uid, *gid) != (CACHE_MODE, 0, 0) {
+                self.images.store.cache_mount(&id, sharing, *mode, *uid, *gid)?
+            } else {
+                self.cache_with_base(&id, *fs, path, sharing, mount.span)?
+            };
+            let source = sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: "/".into() };
+            mounts.caches.push(cache);
+            return Ok(source);
+        }
         let cache = self.images.store.cache_mount(id, sharing, *mode, *uid, *gid)?;
         let source =
             sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: path.as_str().into() };
         mounts.caches.push(cache);
         Ok(source)
+    }
+
+    /// A cache that begins with what `path` of a file system holds. Each base content has a cache of its own.
+    fn cache_with_base(
+        &self,
+        id: &str,
+        fs: Fs,
+        path: &str,
+        sharing: jettison_store::Sharing,
+        span: Span,
+    ) -> Result<CacheLock, Error> {
+        let store = self.images.store;
+        let cache = store.cache_mount(&format!("{id}\0{path}"), sharing, CACHE_MODE, 0, 0)?;
+        let mark = cache.path().with_extension("filled");
+        let name = cache.path().file_name().expect("a cache has a name").to_owned();
+        // One step fills it; a step that was killed meanwhile has left no mark, and it is filled anew.
+        let _guard =
+            store.lock_step(&format!("cache-{}", Digest::sha256(mark.as_os_str().as_bytes()).hex()))?;
+        if mark.exists() {
+            return Ok(cache);
+        }
+        let root = self.open_fs(fs)?;
+        let copy = Copy::plain(Source::Fs(fs), vec![(path.to_owned(), span)], "/");
+        let selection = self.select(&copy, &root, &Ignore::none())?;
+        let folder = cache.path().parent().expect("a cache lies in a folder");
+        let to = filesystem::open_directory(folder)?;
+        let options = copy::CopyOptions {
+            destination: name.as_bytes().to_vec(),
+            created_mtime_s: self.epoch,
+            ..copy::CopyOptions::default()
+        };
+        copy::copy(&selection, root.as_fd(), to.as_fd(), &options)
+            .map_err(|source| Error::Copy { span, source })?;
+        if let Some(source) = selection.sources.first() {
+            let directory = filesystem::open_directory(cache.path())?;
+            // A single-id sandbox cannot give files away; then all ids are one anyway.
+            let owner = (Uid::from_raw(source.root.uid), Gid::from_raw(source.root.gid));
+            let _ = rustix::fs::fchown(&directory, Some(owner.0), Some(owner.1));
+            let set = rustix::fs::fchmod(&directory, Mode::from_raw_mode(source.root.mode));
+            set.map_err(|errno| Error::io("change the mode of", cache.path())(errno.into()))?;
+        }
+        std::fs::write(&mark, b"").map_err(Error::io("write", &mark))?;
+        Ok(cache)
+    }
+
+    fn open_fs(&self, fs: Fs) -> Result<OwnedFd, Error> {
+        let snapshot = self.fs_snapshot(fs)?.expect("what a step reads was made before it");
+        filesystem::open(self.images.store, snapshot.as_ref())
     }
 
     /// The directories of a file system, top first, at least one.
@@ -144,4 +212,12 @@ impl Build<'_> {
             None => Ok(vec![self.images.store.empty_dir().to_owned()]),
         }
     }
+}
+
+fn not_found(path: &str, span: Span, error: &std::io::Error) -> Error {
+    let message = match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => format!("{path:?}: not found"),
+        _ => format!("{path:?}: {error}"),
+    };
+    Error::Step { message, span, hint: None }
 }
