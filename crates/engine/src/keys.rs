@@ -86,6 +86,9 @@ impl Build<'_> {
     }
 
     fn copy_key(&self, input: &Key, step: StepId, copy: &Copy) -> Result<Option<Key>, Error> {
+        if let Some(owner) = copy.chown.as_deref().filter(|o| copy.link && ownership::needs_accounts(o)) {
+            return Err(ownership::not_with_link(owner, self.plan.steps[step].span));
+        }
         let names =
             match copy.chown.as_deref().map_or(Ok(Names::Known(None)), |o| self.names_digest(step, o))? {
                 Names::Unknown => return Ok(None),

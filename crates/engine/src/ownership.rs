@@ -68,6 +68,15 @@ pub(crate) fn resolve(text: &str, accounts: &Accounts, span: Span) -> Result<Own
     Ok(Owner { uid, gid, unknown })
 }
 
+/// A link copy knows nothing of what it is put on, so no name either.
+pub(crate) fn not_with_link(owner: &str, span: Span) -> Error {
+    Error::Step {
+        message: format!("cannot resolve --chown={owner}: with --link the image is not looked into"),
+        span,
+        hint: Some("use numbers, such as 1000:1000, or leave --link out".to_owned()),
+    }
+}
+
 fn no_file(name: &str, file: &str, span: Span) -> Error {
     Error::Step {
         message: format!("cannot resolve {name:?}: the image has no {file}"),

@@ -145,7 +145,6 @@ impl Build<'_> {
             Some(text) => {
                 let accounts = match (copy.link, ownership::needs_accounts(text)) {
                     (false, true) => self.accounts(step.input)?.unwrap_or_default(),
-                    (true, true) => return Err(link_without_accounts(text, step.span)),
                     _ => ownership::Accounts::default(),
                 };
                 let owner = ownership::resolve(text, &accounts, step.span)?;
@@ -230,14 +229,5 @@ impl Build<'_> {
                 hint: None,
             },
         }
-    }
-}
-
-/// A link copy knows nothing of what it is put on, so no name either.
-fn link_without_accounts(owner: &str, span: Span) -> Error {
-    Error::Step {
-        message: format!("cannot resolve --chown={owner}: with --link the image is not looked into"),
-        span,
-        hint: Some("use numbers, such as 1000:1000, or leave --link out".to_owned()),
     }
 }
