@@ -4,6 +4,8 @@
 //! The format is in crates/corpus/src/case.rs. `JETTISON_UPDATE=1` rewrites what is expected; read the difference, and
 //! check it against the rule that the case names. `JETTISON_CASE=copy/` runs only the cases whose name has that in it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +49,12 @@ impl Runner {
             Ran { code: 0, .. } => outcome(&Image::read(&archive).unwrap(), &self.bases),
             failed => format!("exit code {}\n{}", failed.code, failed.stderr),
         }
+    }
+
+    /// Names of what steps and layers have left in the store.
+    fn snapshots(&self) -> BTreeSet<OsString> {
+        let folder = self.jettison.store.path().join("snapshots");
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
 
     fn build(&self, arguments: &[String], context: &Path, archive: &Path) -> Ran {
@@ -97,6 +105,44 @@ fn corpus() {
         Some(format!("== {}\n{}", case.name, difference(&case.expected, &found)))
     });
     assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// Errors that show only once files of earlier steps are there: these cases, and no others, may have done something
+/// before they fail.
+const SEEN_ON_THE_WAY: &[&str] = &[
+    "config/workdir_onto_file",
+    "copy/below_file",
+    "copy/directory_mark_on_file",
+    "copy/directory_over_file",
+    "copy/directory_over_file_below",
+    "copy/directory_over_link_below",
+    "copy/file_over_directory_below",
+    "copy_from/missing",
+    "mount/cache_from_missing",
+    "mount/source_missing_in_stage",
+];
+
+/// Nothing is half-built: a file with errors in the stages that the target needs fails before its first step.
+#[test]
+fn what_is_wrong_beforehand_changes_nothing() {
+    let mut cases = cases();
+    cases.retain(|case| case.expected.starts_with("exit code 3\n"));
+    // A store that was changed is not used again.
+    let unchanged: Mutex<Vec<Runner>> = Mutex::default();
+    let changed = for_each(&cases, |case| {
+        let reused = unchanged.lock().unwrap().pop();
+        let runner = reused.unwrap_or_else(Runner::new);
+        let before = runner.snapshots();
+        runner.run(case);
+        if runner.snapshots() != before {
+            return Some(case.name.clone());
+        }
+        unchanged.lock().unwrap().push(runner);
+        None
+    });
+    if std::env::var_os("JETTISON_CASE").is_none() {
+        assert_eq!(changed, SEEN_ON_THE_WAY);
+    }
 }
 
 /// Lines that only one of the texts has, with `-` and `+`; the others as they are.
