@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::differential;
 use crate::process;
 use crate::repository;
 use crate::test;
@@ -18,6 +19,7 @@ const PARTS: &[Part] = &[
     ("what tests need", test::prepare),
     ("clippy", clippy),
     ("tests", tests),
+    ("some cases against BuildKit", differential::run_some),
 ];
 
 /// Runs all parts and stops at the first that fails.

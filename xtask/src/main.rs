@@ -42,7 +42,7 @@ const COMMANDS: &[Command] = &[
         demo::run,
     ),
     ("test", "run all tests, installing what they need [arguments of cargo test]", test::run),
-    ("ci", "format, clippy, tidy, all tests; what `.ci/run` calls", ci::run),
+    ("ci", "format, clippy, tidy, all tests, some cases against BuildKit; what `.ci/run` calls", ci::run),
     ("tidy", "check what no compiler checks: allowed arrows, module docs, file sizes, names", tidy::run),
     (
         "differential",

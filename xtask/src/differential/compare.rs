@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// Instructions that this BuildKit writes into the history otherwise than today's does; the config has what they did.
 const WRITTEN_OTHERWISE: &[&str] = &["ARG ", "EXPOSE ", "HEALTHCHECK "];
 
+/// Flags of COPY and ADD that this BuildKit leaves out of the history.
+const LEFT_OUT: &[&str] = &["--chown=", "--chmod="];
+
 /// Keys of the document around the config that are compared.
 const TOP: &[&str] = &["architecture", "os", "variant", "author"];
 
@@ -68,7 +71,7 @@ fn history(ours: &Value, theirs: &Value) -> Vec<String> {
             let empty = if entry["empty_layer"] == true { " (empty layer)" } else { "" };
             let text = entry["created_by"].as_str().unwrap_or_default();
             let text = WRITTEN_OTHERWISE.iter().find(|word| text.starts_with(**word)).unwrap_or(&text);
-            format!("{text:?}{empty}")
+            format!("{:?}{empty}", without_flags(text))
         };
         entries.iter().map(line).collect()
     };
@@ -81,6 +84,15 @@ fn history(ours: &Value, theirs: &Value) -> Vec<String> {
         .filter(|&n| ours.get(n) != theirs.get(n))
         .map(|n| format!("history {n}: ours {}, theirs {}", shown(ours.get(n)), shown(theirs.get(n))))
         .collect()
+}
+
+/// An entry of COPY or ADD without the flags that are not compared.
+fn without_flags(text: &str) -> String {
+    if !text.starts_with("COPY ") && !text.starts_with("ADD ") {
+        return text.to_owned();
+    }
+    let kept = text.split(' ').filter(|word| !LEFT_OUT.iter().any(|flag| word.starts_with(flag)));
+    kept.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
