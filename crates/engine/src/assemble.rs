@@ -4,8 +4,8 @@
 //! goes into the history.
 
 use jettison_oci::{
-    Compression, Descriptor, Digest, History, ImageConfig, Manifest, RootFs, media_type, time,
-    to_canonical_json,
+    Compression, Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, RootFs, media_type,
+    time, to_canonical_json,
 };
 use jettison_plan as plan;
 
@@ -29,7 +29,17 @@ pub(crate) struct Documents {
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 
 /// Puts the documents together. `base` are the layers of the base image, `new` those of the plan's steps in order.
-pub(crate) fn assemble(stage: &plan::Stage, base: &[Layer], new: &[Layer], epoch_seconds: i64) -> Documents {
+/// `docker_types`: with Docker's media types.
+pub(crate) fn assemble(
+    stage: &plan::Stage,
+    base: &[Layer],
+    new: &[Layer],
+    epoch_seconds: i64,
+    docker_types: bool,
+) -> Documents {
+    let typed = |oci: &'static str, docker: &'static str| if docker_types { docker } else { oci };
+    let manifest_type = typed(media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST);
+    let config_type = typed(media_type::OCI_CONFIG, media_type::DOCKER_CONFIG);
     let created = time::rfc3339(epoch_seconds);
     let mut config: ImageConfig = stage.config.clone();
     config.created = Some(created.clone());
@@ -45,39 +55,69 @@ pub(crate) fn assemble(stage: &plan::Stage, base: &[Layer], new: &[Layer], epoch
         ..History::default()
     }));
     let config = to_canonical_json(&config);
-    let config_descriptor =
-        Descriptor::new(media_type::OCI_CONFIG, Digest::sha256(&config), config.len() as u64);
+    let config_descriptor = Descriptor::new(config_type, Digest::sha256(&config), config.len() as u64);
     let manifest = Manifest {
         schema_version: 2,
-        media_type: Some(media_type::OCI_MANIFEST.to_owned()),
+        media_type: Some(manifest_type.to_owned()),
         config: config_descriptor.clone(),
-        layers: base.iter().chain(new).map(|layer| layer.descriptor.clone()).collect(),
+        layers: base.iter().chain(new).map(|layer| with_types(&layer.descriptor, docker_types)).collect(),
         annotations: std::collections::BTreeMap::new(),
         extra: std::collections::BTreeMap::new(),
     };
     let manifest = to_canonical_json(&manifest);
     let manifest_descriptor =
-        Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(&manifest), manifest.len() as u64);
+        Descriptor::new(manifest_type, Digest::sha256(&manifest), manifest.len() as u64);
     Documents { config, config_descriptor, manifest, manifest_descriptor }
 }
 
-/// Layers of an image that exists, with OCI media types: the result is an OCI manifest whatever its base was, and the
-/// bytes are the same under both names.
-pub(crate) fn base_layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
-    manifest
-        .layers
-        .iter()
-        .zip(&config.rootfs.diff_ids)
-        .map(|(descriptor, diff_id)| {
-            let mut descriptor = descriptor.clone();
-            if let Some(compression) = media_type::layer_compression(&descriptor.media_type)
-                && descriptor.media_type.starts_with("application/vnd.docker.")
-            {
-                descriptor.media_type = oci_name(compression, &descriptor.media_type);
-            }
-            Layer { diff_id: diff_id.clone(), descriptor }
-        })
-        .collect()
+/// The index over images, each with its platform.
+pub(crate) fn index(
+    manifests: &[&Descriptor],
+    platforms: &[Platform],
+    docker_types: bool,
+) -> (Vec<u8>, Descriptor) {
+    let media_type = if docker_types { media_type::DOCKER_INDEX } else { media_type::OCI_INDEX };
+    let entries = manifests.iter().zip(platforms).map(|(descriptor, platform)| Descriptor {
+        platform: Some(platform.clone()),
+        ..(*descriptor).clone()
+    });
+    let index = Index {
+        schema_version: 2,
+        media_type: Some(media_type.to_owned()),
+        manifests: entries.collect(),
+        annotations: std::collections::BTreeMap::new(),
+        extra: std::collections::BTreeMap::new(),
+    };
+    let bytes = to_canonical_json(&index);
+    let descriptor = Descriptor::new(media_type, Digest::sha256(&bytes), bytes.len() as u64);
+    (bytes, descriptor)
+}
+
+/// Layers of an image that exists.
+pub(crate) fn layers(manifest: &Manifest, config: &ImageConfig) -> Vec<Layer> {
+    let pairs = manifest.layers.iter().zip(&config.rootfs.diff_ids);
+    let layer = |(descriptor, diff_id): (&Descriptor, &Digest)| Layer {
+        diff_id: diff_id.clone(),
+        descriptor: descriptor.clone(),
+    };
+    pairs.map(layer).collect()
+}
+
+/// A layer under the media type of the family: the result is of one family whatever its base was, and the bytes are the
+/// same under both names. zstd has no name in Docker's.
+fn with_types(descriptor: &Descriptor, docker_types: bool) -> Descriptor {
+    let mut descriptor = descriptor.clone();
+    let is_docker = descriptor.media_type.starts_with("application/vnd.docker.");
+    if let Some(compression) = media_type::layer_compression(&descriptor.media_type)
+        && is_docker != docker_types
+    {
+        descriptor.media_type = match (docker_types, compression.docker_layer()) {
+            (false, _) => oci_name(compression, &descriptor.media_type),
+            (true, Some(name)) => name.to_owned(),
+            (true, None) => return descriptor,
+        };
+    }
+    descriptor
 }
 
 fn oci_name(compression: Compression, docker_name: &str) -> String {
@@ -117,7 +157,7 @@ mod tests {
             diff_id: Digest::sha256(b"tar"),
             descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::sha256(b"gz"), 2),
         };
-        let documents = assemble(&stage, &[], &[layer], 315_532_800);
+        let documents = assemble(&stage, &[], &[layer], 315_532_800, false);
         assert_eq!(documents.config_descriptor.digest, Digest::sha256(&documents.config));
         insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#"{"architecture":"amd64","config":{},"created":"1980-01-01T00:00:00Z","history":[{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"COPY a /a # buildkit"},{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"CMD [\"/a\"]","empty_layer":true}],"os":"linux","rootfs":{"diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"],"type":"layers"}}"#);
     }

@@ -4,40 +4,61 @@
 //! (`demand.rs`) → do it side by side (`schedule.rs`, `step/`, `pull.rs`) → layers, config, manifest (`finish.rs`,
 //! `assemble.rs`) → outputs (`output/`, `push.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use jettison_oci::Platform;
 use jettison_oci::time::DEFAULT_EPOCH_SECONDS;
-use jettison_plan::{Action, Plan, StepId};
+use jettison_plan::key::Key;
+use jettison_plan::{self as plan, Action, Plan, StepId};
 use jettison_registry::Client;
-use jettison_store::Store;
+use jettison_store::{SnapshotId, Store};
 
 use crate::cancel::Cancel;
 use crate::checks;
 use crate::context::Contexts;
 use crate::demand::{self, Work};
 use crate::error::Error;
-use crate::event::Sink;
+use crate::event::{Sink, TaskId};
+use crate::finish::{self, Finished};
 use crate::images::{Image, Images};
 use crate::keys::Progress;
-use crate::prepare;
+use crate::prepare::{self, Prepared};
 use crate::remote::Remotes;
 use crate::request::{BuildOutcome, BuildRequest, Output};
 use crate::schedule;
 use crate::tasks::{Done, Tasks};
 
-/// A build under way: what was asked, what was planned, how far each step is.
+/// What the platforms of a build have in common.
+#[derive(Debug)]
+struct Shared<'a> {
+    tasks: Tasks<'a>,
+    contexts: Contexts,
+    remotes: Remotes<'a>,
+    made: Made,
+}
+
+/// Results that this very build has made, by key: a step that two platforms share runs once, `--no-cache` or not.
+pub(crate) type Made = Mutex<BTreeMap<Key, SnapshotId>>;
+
+/// One platform of a build under way: what was asked, what was planned, how far each step is.
 #[derive(Debug)]
 pub(crate) struct Build<'a> {
     pub(crate) request: &'a BuildRequest,
     pub(crate) images: Images<'a>,
-    pub(crate) tasks: Tasks<'a>,
+    pub(crate) tasks: &'a Tasks<'a>,
     pub(crate) plan: Plan,
     /// The images of the plan, at the same positions.
     pub(crate) bases: Vec<Image>,
-    pub(crate) contexts: Contexts,
-    pub(crate) remotes: Remotes<'a>,
+    pub(crate) contexts: &'a Contexts,
+    pub(crate) remotes: &'a Remotes<'a>,
+    pub(crate) made: &'a Made,
     /// Times of what the build makes, seconds since 1970.
     pub(crate) epoch: i64,
+    /// The task of its first step; those of the others follow.
+    first_task: TaskId,
+    /// Most work at the same time.
+    at_once_max: usize,
     progress: Vec<Mutex<Progress>>,
 }
 
@@ -56,34 +77,108 @@ pub fn build(
 ) -> Result<BuildOutcome, Error> {
     let _in_use = store.use_shared()?;
     let images = Images { store, registry, cancel };
-    let prepared = prepare::prepare(request, images, sink)?;
-    let contexts = Contexts::open(request)?;
-    let ignore = contexts.ignore_patterns();
-    let linter = checks::of_build(&prepared.file, &request.plan, &prepared.configs, ignore, sink)?;
-    let build = Build {
-        request,
-        images,
+    let options = options_of_platforms(request);
+    let mut prepared = Vec::new();
+    for (position, options) in options.iter().enumerate() {
+        // What is wrong with the file is said once.
+        let sink: &dyn Sink = if position == 0 { sink } else { &|_| () };
+        prepared.push(prepare::prepare(request, options, images, sink)?);
+    }
+    let shared = Shared {
         tasks: Tasks::new(sink),
-        progress: prepared.plan.steps.iter().map(|_| Mutex::default()).collect(),
-        contexts,
+        contexts: Contexts::open(request)?,
         remotes: Remotes::new(images, &request.secrets, &request.agents),
-        epoch: request.epoch_seconds.unwrap_or(DEFAULT_EPOCH_SECONDS),
-        plan: prepared.plan,
-        bases: prepared.bases,
+        made: Mutex::default(),
     };
-    let result = build.run();
+    let (first, ignore) = (&prepared[0], shared.contexts.ignore_patterns());
+    let linter = checks::of_build(&first.file, &options[0], &first.configs, ignore, sink)?;
+    let result = carry_out(request, images, &shared, prepared);
     checks::tell(linter, sink);
     result
 }
 
+/// What the planner is told for each platform.
+fn options_of_platforms(request: &BuildRequest) -> Vec<plan::Options> {
+    if request.platforms.is_empty() {
+        return vec![request.plan.clone()];
+    }
+    let of = |platform: &Platform| plan::Options { platform: Some(platform.clone()), ..request.plan.clone() };
+    request.platforms.iter().map(of).collect()
+}
+
+fn carry_out(
+    request: &BuildRequest,
+    images: Images<'_>,
+    shared: &Shared<'_>,
+    prepared: Vec<Prepared>,
+) -> Result<BuildOutcome, Error> {
+    let mut names = Vec::new();
+    let mut builds = Vec::new();
+    let count = prepared.len();
+    for Prepared { plan, bases, .. } in prepared {
+        let first_task = names.len();
+        let platform = if count > 1 { format!("{} ", plan.platform) } else { String::new() };
+        // `[linux/arm64 build 2/4] RUN …`
+        names.extend(plan.steps.iter().map(|step| step.name.replacen('[', &format!("[{platform}"), 1)));
+        builds.push(Build {
+            request,
+            images,
+            tasks: &shared.tasks,
+            progress: plan.steps.iter().map(|_| Mutex::default()).collect(),
+            contexts: &shared.contexts,
+            remotes: &shared.remotes,
+            made: &shared.made,
+            epoch: request.epoch_seconds.unwrap_or(DEFAULT_EPOCH_SECONDS),
+            plan,
+            bases,
+            first_task,
+            at_once_max: (request.steps_max / count).max(1),
+        });
+    }
+    for build in &builds {
+        build.refuse_what_is_missing()?;
+    }
+    shared.tasks.plan(names);
+    for build in &builds {
+        shared.remotes.resolve_all(&build.plan, &shared.tasks)?;
+    }
+    let results = side_by_side(&builds, images.cancel)?;
+    finish::outputs(&builds, results)
+}
+
+/// Builds all platforms, each in a thread of its own; the first real error counts.
+fn side_by_side(builds: &[Build<'_>], cancel: &Cancel) -> Result<Vec<Finished>, Error> {
+    if let [only] = builds {
+        return Ok(vec![only.run()?]);
+    }
+    let results: Vec<Result<Finished, Error>> = std::thread::scope(|scope| {
+        let work = |build: &Build<'_>| build.run().inspect_err(|_| cancel.raise());
+        let running: Vec<_> = builds.iter().map(|build| scope.spawn(move || work(build))).collect();
+        let joined = running.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let mut finished = Vec::new();
+    let mut canceled = None;
+    for result in results {
+        match result {
+            Ok(result) => finished.push(result),
+            Err(Error::Canceled) => canceled = Some(Error::Canceled),
+            Err(error) => return Err(error),
+        }
+    }
+    canceled.map_or(Ok(finished), Err)
+}
+
 impl Build<'_> {
-    fn run(&self) -> Result<BuildOutcome, Error> {
-        self.refuse_what_is_missing()?;
-        self.tasks.plan(self.plan.steps.iter().map(|step| step.name.clone()).collect());
-        self.remotes.resolve_all(&self.plan, &self.tasks)?;
+    fn run(&self) -> Result<Finished, Error> {
         self.look_up_all()?;
         self.carry_out()?;
-        self.finish()
+        self.result()
+    }
+
+    /// The row of a step in the progress view.
+    pub(crate) fn task(&self, step: StepId) -> TaskId {
+        self.first_task + step
     }
 
     pub(crate) fn progress(&self, step: StepId) -> Progress {
@@ -115,22 +210,20 @@ impl Build<'_> {
         }
         for step in 0..self.plan.steps.len() {
             if !demand.work.contains(&Work::Step(step)) {
-                self.tasks.cached(step);
+                self.tasks.cached(self.task(step));
             }
         }
-        schedule::run(&demand.graph, self.request.steps_max, self.images.cancel, |index| {
-            match demand.work[index] {
-                Work::Unpack(image) => self.unpack_base(image),
-                Work::Fetch(image) => self.fetch_base(image),
-                Work::Step(step) => self.tasks.run(step, || {
-                    let done = self.step(step)?;
-                    self.tasks.count(done);
-                    Ok(((), done))
-                }),
-                Work::Encode(step) => {
-                    let snapshot = self.progress(step).snapshot.expect("the step before has run");
-                    self.encoded(&snapshot, self.request.threads).map(drop)
-                }
+        schedule::run(&demand.graph, self.at_once_max, self.images.cancel, |index| match demand.work[index] {
+            Work::Unpack(image) => self.unpack_base(image),
+            Work::Fetch(image) => self.fetch_base(image),
+            Work::Step(step) => self.tasks.run(self.task(step), || {
+                let done = self.step(step)?;
+                self.tasks.count(done);
+                Ok(((), done))
+            }),
+            Work::Encode(step) => {
+                let snapshot = self.progress(step).snapshot.expect("the step before has run");
+                self.encoded(&snapshot, self.request.threads).map(drop)
             }
         })
     }

@@ -2,10 +2,10 @@
 //!
 //! Nothing gets a name before everything else has succeeded.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_layer::{self as layer, EncodeOptions};
-use jettison_oci::{Descriptor, Reference};
+use jettison_oci::{Descriptor, Platform, Reference};
 use jettison_plan::{Fs, StepId};
 use jettison_store::{LayerRecord, SnapshotId};
 
@@ -14,47 +14,115 @@ use crate::build::Build;
 use crate::error::Error;
 use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
-use crate::output::files;
+use crate::output::files::{self, Tree};
 use crate::request::{BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
 
 /// Version of the layer encoder; part of the name under which an encoded layer is remembered.
 const ENCODER: u32 = layer::ENCODER_VERSION;
 
+/// What one platform came to.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// The image, if an output wants one.
+    image: Option<(ArchiveImage, BuiltImage)>,
+    /// Its files, if an output wants them.
+    root: Option<OwnedFd>,
+}
+
+/// Makes the outputs of all platforms.
+pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<BuildOutcome, Error> {
+    let first = &builds[0];
+    let platforms: Vec<Platform> = builds.iter().map(|build| build.plan.platform.clone()).collect();
+    let (mut images, mut trees) = (Vec::new(), Vec::new());
+    for (result, platform) in finished.into_iter().zip(&platforms) {
+        images.extend(result.image);
+        trees.extend(result.root.map(|root| (root, platform)));
+    }
+    let mut outcome = BuildOutcome {
+        image: None,
+        platforms: platforms.clone(),
+        steps_run: 0,
+        steps_cached: 0,
+        tagged: Vec::new(),
+        pushed: Vec::new(),
+    };
+    let whole = match (images.pop(), images.is_empty() && !first.request.index) {
+        (None, _) => None,
+        (Some(only), true) => Some(only),
+        (Some(last), false) => {
+            images.push(last);
+            Some(first.index(images, &platforms)?)
+        }
+    };
+    if let Some((archive_image, built)) = whole {
+        for output in &first.request.outputs {
+            first.archive(output, &archive_image)?;
+        }
+        outcome.image = Some(built);
+        first.export_files(trees)?;
+        first.publish(&archive_image.descriptor, &mut outcome)?;
+    } else {
+        first.export_files(trees)?;
+    }
+    (outcome.steps_run, outcome.steps_cached) = first.tasks.counts();
+    Ok(outcome)
+}
+
+/// The folder of a platform's files: `linux_arm_v7`.
+fn folder_of(platform: &Platform) -> String {
+    platform.to_string().replace('/', "_")
+}
+
 impl Build<'_> {
-    /// Makes the outputs.
-    pub(crate) fn finish(&self) -> Result<BuildOutcome, Error> {
+    /// Image and files of this platform.
+    pub(crate) fn result(&self) -> Result<Finished, Error> {
         let (base, steps) = self.target_chain();
         let snapshots = self.chain_snapshots(&steps)?;
-        let mut outcome = BuildOutcome {
-            image: None,
-            platform: self.plan.platform.clone(),
-            steps_run: 0,
-            steps_cached: 0,
-            tagged: Vec::new(),
-            pushed: Vec::new(),
-        };
-        if self.wants_image() {
+        let image = if self.wants_image() {
             let task = self.tasks.add("exporting image".to_owned());
             let (documents, layers) =
                 self.tasks.run(task, || Ok((self.image(base, &snapshots)?, Done::Ran)))?;
             let manifest = serde_json::from_slice(&documents.manifest).expect("we have just written it");
+            let descriptor = documents.manifest_descriptor.clone();
             let archive_image = ArchiveImage {
-                descriptor: documents.manifest_descriptor.clone(),
-                manifest,
+                manifests: vec![(descriptor.clone(), manifest)],
+                descriptor,
                 names: self.request.tags.clone(),
             };
-            for output in &self.request.outputs {
-                self.archive(output, &archive_image)?;
-            }
-            outcome.image = Some(self.built(&documents, &layers)?);
-            self.export_files(base, &steps)?;
-            self.publish(&documents.manifest_descriptor, &mut outcome)?;
+            Some((archive_image, self.built(&documents, &layers)?))
         } else {
-            self.export_files(base, &steps)?;
-        }
-        (outcome.steps_run, outcome.steps_cached) = self.tasks.counts();
-        Ok(outcome)
+            None
+        };
+        let root = if self.wants_files() {
+            let fs = steps.last().map_or(base, |step| Fs::Step(*step));
+            let snapshot = self.fs_snapshot(fs)?.expect("the files of the result were made");
+            Some(filesystem::open(self.images.store, snapshot.as_ref())?)
+        } else {
+            None
+        };
+        Ok(Finished { image, root })
+    }
+
+    /// The index over the images of all platforms, written into the store.
+    fn index(
+        &self,
+        images: Vec<(ArchiveImage, BuiltImage)>,
+        platforms: &[Platform],
+    ) -> Result<(ArchiveImage, BuiltImage), Error> {
+        let manifests: Vec<&Descriptor> = images.iter().map(|(image, _)| &image.descriptor).collect();
+        let (bytes, descriptor) = assemble::index(&manifests, platforms, self.compression().docker_types);
+        self.images.store.put_blob(&bytes)?;
+        let largest = images.iter().filter_map(|(_, built)| built.largest_stage.clone());
+        let built = BuiltImage {
+            manifest: descriptor.clone(),
+            config: None,
+            compressed_bytes: images.iter().map(|(_, built)| built.compressed_bytes).sum(),
+            uncompressed_bytes: images.iter().map(|(_, built)| built.uncompressed_bytes).sum(),
+            largest_stage: largest.max_by_key(|(_, bytes)| *bytes),
+        };
+        let manifests = images.into_iter().flat_map(|(image, _)| image.manifests).collect();
+        Ok((ArchiveImage { descriptor, manifests, names: self.request.tags.clone() }, built))
     }
 
     /// The snapshot of each of `steps`, base first: the parents of the last one. Taken from the last result and not
@@ -82,11 +150,12 @@ impl Build<'_> {
             layers.push((Layer { diff_id: record.diff_id, descriptor }, record.uncompressed_size));
         }
         let base_layers = match base {
-            Fs::Image(image) => assemble::base_layers(&self.bases[image].manifest, &self.bases[image].config),
+            Fs::Image(image) => assemble::layers(&self.bases[image].manifest, &self.bases[image].config),
             _ => Vec::new(),
         };
         let new: Vec<Layer> = layers.iter().map(|(layer, _)| layer.clone()).collect();
-        let documents = assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch);
+        let types = self.compression().docker_types;
+        let documents = assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch, types);
         self.images.store.put_blob(&documents.config)?;
         self.images.store.put_blob(&documents.manifest)?;
         Ok((documents, layers))
@@ -161,23 +230,32 @@ impl Build<'_> {
     }
 
     /// Writes the files of the result for `local` and `tar` outputs.
-    fn export_files(&self, base: Fs, steps: &[StepId]) -> Result<(), Error> {
-        if !self.wants_files() {
-            return Ok(());
-        }
-        let fs = steps.last().map_or(base, |step| Fs::Step(*step));
-        let snapshot = self.fs_snapshot(fs)?.expect("the files of the result were made");
-        let root = filesystem::open(self.images.store, snapshot.as_ref())?;
+    fn export_files(&self, roots: Vec<(OwnedFd, &Platform)>) -> Result<(), Error> {
+        let several = roots.len() > 1;
+        let trees = |split: Option<bool>| -> Result<Vec<Tree>, Error> {
+            let folder = |platform: &Platform| {
+                if split.unwrap_or(several) { folder_of(platform) } else { String::new() }
+            };
+            let tree = |(root, platform): &(OwnedFd, &Platform)| {
+                let root = root.try_clone().map_err(Error::io("open", "the files of the result"))?;
+                Ok(Tree { root, folder: folder(platform) })
+            };
+            roots.iter().map(tree).collect()
+        };
         for output in &self.request.outputs {
             match output {
-                Output::Tar { destination } => {
+                Output::Tar { destination, platform_split } => {
+                    let trees = trees(*platform_split)?;
                     let task = self.tasks.add("writing tar".to_owned());
-                    self.tasks
-                        .run(task, || Ok((files::write_tar(&root, destination, self.request)?, Done::Ran)))?;
+                    self.tasks.run(task, || {
+                        files::write_tar(&trees, destination, self.request, self.images.store)?;
+                        Ok(((), Done::Ran))
+                    })?;
                 }
-                Output::Local { destination } => {
+                Output::Local { destination, platform_split } => {
+                    let trees = trees(*platform_split)?;
                     let task = self.tasks.add(format!("copying files to {}", destination.display()));
-                    self.tasks.run(task, || Ok((files::copy_to(&root, destination)?, Done::Ran)))?;
+                    self.tasks.run(task, || Ok((files::copy_to(&trees, destination)?, Done::Ran)))?;
                 }
                 _ => {}
             }
@@ -223,7 +301,7 @@ impl Build<'_> {
         }
         Ok(BuiltImage {
             manifest: documents.manifest_descriptor.clone(),
-            config: documents.config_descriptor.digest.clone(),
+            config: Some(documents.config_descriptor.digest.clone()),
             compressed_bytes: compressed,
             uncompressed_bytes: uncompressed,
             largest_stage: self.largest_stage()?,

@@ -8,6 +8,7 @@
 //! The hash itself is pure and lives in `plan::key`.
 
 use std::os::fd::AsFd;
+use std::sync::PoisonError;
 
 use jettison_layer::select::{self, Mask, Selector};
 use jettison_oci::{Digest, Hasher};
@@ -55,7 +56,7 @@ impl Build<'_> {
     pub(crate) fn step_key(&self, step: StepId) -> Result<Option<Key>, Error> {
         let Some(input) = self.fs_key(self.plan.steps[step].input) else { return Ok(None) };
         match &self.plan.steps[step].action {
-            Action::Run(run) => self.run_key(&input, run),
+            Action::Run(run) => self.run_key(&input, step, run),
             Action::Copy(copy) => self.copy_key(&input, step, copy),
             Action::Workdir(workdir) => {
                 let names = match self.names_digest(step, &workdir.user)? {
@@ -67,7 +68,7 @@ impl Build<'_> {
         }
     }
 
-    fn run_key(&self, input: &Key, run: &Run) -> Result<Option<Key>, Error> {
+    fn run_key(&self, input: &Key, step: StepId, run: &Run) -> Result<Option<Key>, Error> {
         let mut mounts = Vec::new();
         for mount in &run.mounts {
             let (source, path) = match &mount.kind {
@@ -82,7 +83,7 @@ impl Build<'_> {
             }
         }
         let hosts: Vec<String> = self.request.extra_hosts.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Some(key::run_key(input, run, &self.plan.platform, &mounts, &hosts, self.epoch)))
+        Ok(Some(key::run_key(input, run, &self.plan.steps[step].platform, &mounts, &hosts, self.epoch)))
     }
 
     fn copy_key(&self, input: &Key, step: StepId, copy: &Copy) -> Result<Option<Key>, Error> {
@@ -224,14 +225,17 @@ impl Build<'_> {
             Action::Copy(copy) => copy.no_cache,
             Action::Workdir(_) => self.request.plan.no_cache,
         };
-        if no_cache {
-            return Ok(None);
-        }
-        let Some(result) = self.images.store.result(&key.to_string())? else { return Ok(None) };
-        let Some(info) = self.images.store.snapshot(&result.snapshot)? else { return Ok(None) };
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let known = match made {
+            Some(made) => Some(made),
+            None if no_cache => None,
+            None => self.images.store.result(&key.to_string())?.map(|result| result.snapshot),
+        };
+        let Some(known) = known else { return Ok(None) };
+        let Some(info) = self.images.store.snapshot(&known)? else { return Ok(None) };
         match self.fs_snapshot(self.plan.steps[step].input)? {
             Some(input) if input != info.parent => Ok(None),
-            _ => Ok(Some(result.snapshot)),
+            _ => Ok(Some(known)),
         }
     }
 

@@ -30,16 +30,17 @@ pub(crate) struct Prepared {
 
 pub(crate) fn prepare(
     request: &BuildRequest,
+    options: &plan::Options,
     images: Images<'_>,
     sink: &dyn Sink,
 ) -> Result<Prepared, Error> {
     let parsed = jettison_dockerfile::parse(&request.dockerfile.text);
     // First of all: a file for another frontend is not to be judged by our rules.
-    refuse_other_frontends(&parsed.dockerfile, &request.plan)?;
+    refuse_other_frontends(&parsed.dockerfile, options)?;
     let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
         parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
     if !errors.is_empty() {
-        checks::tell_of_broken(&parsed.dockerfile, &request.plan, sink);
+        checks::tell_of_broken(&parsed.dockerfile, options, sink);
         return Err(Error::Dockerfile(errors));
     }
     for warning in warnings {
@@ -54,7 +55,7 @@ pub(crate) fn prepare(
         for (wanted, image) in &known {
             configs.insert(wanted.reference.clone(), wanted.platform.clone(), image.config.clone());
         }
-        match plan::plan(&parsed.dockerfile, &request.plan, &configs).map_err(Error::Dockerfile)? {
+        match plan::plan(&parsed.dockerfile, options, &configs).map_err(Error::Dockerfile)? {
             Outcome::Ready(plan) => {
                 let missing: Vec<_> =
                     plan.images.iter().filter(|w| find(&known, w).is_none()).cloned().collect();

@@ -22,6 +22,10 @@ pub struct BuildRequest {
     pub known_images: BTreeMap<Reference, Descriptor>,
     /// What the planner has to know.
     pub plan: plan::Options,
+    /// Platforms of the result, if there are several; each is built with `plan.platform` set to it.
+    pub platforms: Vec<Platform>,
+    /// An index even for one platform.
+    pub index: bool,
     /// Names for the result.
     pub tags: Vec<Reference>,
     /// Where the result goes besides the store. Empty: the store only.
@@ -101,11 +105,15 @@ pub enum Output {
     Tar {
         /// File or standard output.
         destination: Destination,
+        /// A folder for each platform (`linux_amd64`); `None`: if there are several.
+        platform_split: Option<bool>,
     },
     /// The files of the result in a folder.
     Local {
         /// The folder.
         destination: PathBuf,
+        /// As for a tar.
+        platform_split: Option<bool>,
     },
     /// Build and throw away.
     CacheOnly,
@@ -118,11 +126,13 @@ pub struct LayerCompression {
     pub format: Compression,
     /// The level; `None`: the default of the format.
     pub level: Option<i32>,
+    /// Docker's media types instead of OCI's.
+    pub docker_types: bool,
 }
 
 impl Default for LayerCompression {
     fn default() -> Self {
-        Self { format: Compression::Gzip, level: None }
+        Self { format: Compression::Gzip, level: None, docker_types: false }
     }
 }
 
@@ -149,8 +159,8 @@ pub enum Destination {
 pub struct BuildOutcome {
     /// The image; `None` if no output asked for one (`local`, `tar`, `cacheonly`).
     pub image: Option<BuiltImage>,
-    /// Platform of the result.
-    pub platform: Platform,
+    /// Platforms of the result.
+    pub platforms: Vec<Platform>,
     /// Steps that ran.
     pub steps_run: usize,
     /// Steps whose result came from the cache.
@@ -164,10 +174,10 @@ pub struct BuildOutcome {
 /// A finished image.
 #[derive(Clone, Debug)]
 pub struct BuiltImage {
-    /// Its manifest.
+    /// Its manifest, or the index over those of several platforms.
     pub manifest: Descriptor,
-    /// Digest of its config.
-    pub config: Digest,
+    /// Digest of its config; `None` for an index.
+    pub config: Option<Digest>,
     /// Sum of the compressed layers and the config, bytes.
     pub compressed_bytes: u64,
     /// Sum of the uncompressed layers, bytes.

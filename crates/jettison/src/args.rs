@@ -102,7 +102,7 @@ pub(crate) struct Build {
     /// Ask the registry what a base's tag means today
     #[arg(long)]
     pub(crate) pull: bool,
-    /// Platform of the result, such as linux/arm64 [default: this machine's]
+    /// Platform of the result, such as linux/arm64, or several, with commas [default: this machine's]
     #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
     /// Where the result goes: `type=oci|docker|tar|local|image|registry|cacheonly[,dest=…]` or a folder; repeatable

@@ -13,11 +13,11 @@ use crate::failure::Failure;
 /// Reads one `--output` value.
 pub(crate) fn parse(text: &str) -> Result<Output, Failure> {
     if text == "-" {
-        return Ok(Output::Tar { destination: Destination::Stdout });
+        return Ok(Output::Tar { destination: Destination::Stdout, platform_split: None });
     }
     let fields = csv(text)?;
     if !text.contains('=') {
-        return Ok(Output::Local { destination: PathBuf::from(text) });
+        return Ok(Output::Local { destination: PathBuf::from(text), platform_split: None });
     }
     let mut spec = Spec::default();
     for field in &fields {
@@ -38,6 +38,8 @@ struct Spec {
     tar: Option<bool>,
     format: Option<Compression>,
     level: Option<i32>,
+    platform_split: Option<bool>,
+    docker_types: bool,
 }
 
 impl Spec {
@@ -65,12 +67,10 @@ impl Spec {
                 let level = value.parse().map_err(|_| usage(text, "compression-level is not a number"))?;
                 self.level = Some(level);
             }
+            "platform-split" => self.platform_split = Some(boolean(text, key, value)?),
+            "oci-mediatypes" => self.docker_types = !boolean(text, key, value)?,
             // True of everything that we write; there is nothing to switch.
-            "oci-mediatypes" | "store" | "unpack" if boolean(text, key, value).is_ok() => {
-                if key == "oci-mediatypes" && !boolean(text, key, value)? {
-                    return Err(usage(text, "oci-mediatypes=false is not supported"));
-                }
-            }
+            "store" | "unpack" if boolean(text, key, value).is_ok() => {}
             other => return Err(usage(text, &format!("the key {other:?} is not supported"))),
         }
         Ok(())
@@ -94,9 +94,13 @@ impl Spec {
                 },
                 compression,
             }),
-            "tar" => Ok(Output::Tar { destination: stdout_or(self.dest) }),
+            "tar" => {
+                Ok(Output::Tar { destination: stdout_or(self.dest), platform_split: self.platform_split })
+            }
             "local" => match self.dest {
-                Some(Destination::Path(destination)) => Ok(Output::Local { destination }),
+                Some(Destination::Path(destination)) => {
+                    Ok(Output::Local { destination, platform_split: self.platform_split })
+                }
                 _ => Err(usage(text, "type=local needs dest=FOLDER")),
             },
             "cacheonly" => Ok(Output::CacheOnly),
@@ -116,7 +120,10 @@ impl Spec {
                 text,
                 &format!("compression-level must be from {} to {}", levels.start(), levels.end()),
             )),
-            level => Ok(LayerCompression { format, level }),
+            _ if self.docker_types && format == Compression::Zstd => {
+                Err(usage(text, "docker's media types know no zstd"))
+            }
+            level => Ok(LayerCompression { format, level, docker_types: self.docker_types }),
         }
     }
 }
@@ -164,8 +171,11 @@ mod tests {
 
     #[test]
     fn forms_that_people_type() {
-        assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into() });
-        assert_eq!(parse("-").unwrap(), Output::Tar { destination: Destination::Stdout });
+        assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into(), platform_split: None });
+        assert_eq!(
+            parse("-").unwrap(),
+            Output::Tar { destination: Destination::Stdout, platform_split: None }
+        );
         assert!(matches!(
             parse("type=registry,name=localhost:5000/a").unwrap(),
             Output::Image { push: true, .. }
@@ -178,7 +188,10 @@ mod tests {
         let Output::Archive { format: ArchiveFormat::Docker, tar: true, compression, .. } = docker else {
             panic!()
         };
-        assert_eq!(compression, LayerCompression { format: Compression::Zstd, level: Some(3) });
+        assert_eq!(
+            compression,
+            LayerCompression { format: Compression::Zstd, level: Some(3), docker_types: false }
+        );
     }
 
     #[test]

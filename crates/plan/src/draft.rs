@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub(crate) index: usize,
     /// Position in the plan.
     pub(crate) id: StageId,
+    /// What its processes run on.
+    pub(crate) platform: Platform,
     /// The base image is not known yet, so nothing of this stage is.
     pub(crate) blocked: bool,
     /// Whether the base is an image with files: people count its FROM as a step.
@@ -41,7 +43,12 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// A stage on an image. The trigger texts of the image are returned: they run here and are not inherited.
-    pub(crate) fn on_image(index: usize, base: Fs, mut config: ImageConfig) -> (Self, Vec<String>) {
+    pub(crate) fn on_image(
+        index: usize,
+        base: Fs,
+        mut config: ImageConfig,
+        platform: &Platform,
+    ) -> (Self, Vec<String>) {
         config.created = None;
         config.rootfs = RootFs::default();
         config.extra.remove(INLINE_CACHE_KEY);
@@ -53,6 +60,7 @@ impl Draft {
         let draft = Self {
             index,
             id: 0,
+            platform: platform.clone(),
             blocked: false,
             counts_from: matches!(base, Fs::Image(_)),
             base,
@@ -79,7 +87,7 @@ impl Draft {
             ..ImageConfig::default()
         };
         "/".clone_into(&mut config.config.working_dir);
-        Self::on_image(index, Fs::Scratch, config).0
+        Self::on_image(index, Fs::Scratch, config, platform).0
     }
 
     /// A stage of which nothing can be said yet.

@@ -111,6 +111,8 @@ pub struct Step {
     pub span: Span,
     /// What people see: `[build 2/4] RUN go build -o /myserver .`
     pub name: String,
+    /// The platform of its stage: what a process of it runs on.
+    pub platform: Platform,
     /// The file system before.
     pub input: Fs,
     /// What to do.

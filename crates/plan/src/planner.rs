@@ -203,8 +203,9 @@ impl<'a> Planner<'a> {
         };
         // An image without layers has no files: there is nothing to fetch (BuildKit calls that scratch as well).
         let empty = config.rootfs.diff_ids.is_empty() && config.history.iter().all(|h| h.empty_layer);
-        let base = if empty { Fs::Scratch } else { Fs::Image(self.image_id(reference, platform, span)) };
-        Draft::on_image(index, base, config.clone())
+        let base =
+            if empty { Fs::Scratch } else { Fs::Image(self.image_id(reference, platform.clone(), span)) };
+        Draft::on_image(index, base, config.clone(), &platform)
     }
 
     pub(crate) fn image_id(&mut self, reference: Reference, platform: Platform, span: Span) -> ImageId {
@@ -257,7 +258,8 @@ impl<'a> Planner<'a> {
     pub(crate) fn add_step(&mut self, draft: &mut Draft, action: Action, span: Span, text: String) -> StepId {
         let id = self.steps.len();
         let name = String::new();
-        self.steps.push(Step { stage: draft.id, span, name, input: draft.result, action });
+        let (platform, input) = (draft.platform.clone(), draft.result);
+        self.steps.push(Step { stage: draft.id, span, name, platform, input, action });
         draft.result = Fs::Step(id);
         draft.steps.push((id, text));
         id

@@ -36,7 +36,7 @@ mod tests {
     fn image(uncompressed_bytes: u64, largest_stage: Option<(&str, u64)>) -> BuiltImage {
         BuiltImage {
             manifest: Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b"m"), 400),
-            config: Digest::sha256(b"c"),
+            config: Some(Digest::sha256(b"c")),
             compressed_bytes: 1_900_000,
             uncompressed_bytes,
             largest_stage: largest_stage.map(|(name, bytes)| (name.to_owned(), bytes)),

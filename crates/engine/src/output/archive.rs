@@ -19,10 +19,10 @@ use crate::request::{ArchiveFormat, Destination};
 /// An image to write, with its names.
 #[derive(Clone, Debug)]
 pub struct ArchiveImage {
-    /// Its manifest.
+    /// Its manifest, or an index.
     pub descriptor: Descriptor,
-    /// The parsed manifest.
-    pub manifest: Manifest,
+    /// The manifest, or those of the index, each with its descriptor.
+    pub manifests: Vec<(Descriptor, Manifest)>,
     /// Names to give it; may be empty.
     pub names: Vec<Reference>,
 }
@@ -40,8 +40,11 @@ fn contents(images: &[ArchiveImage], format: ArchiveFormat, epoch_seconds: i64) 
     let mut entries = Vec::new();
     let mut docker = Vec::new();
     for image in images {
-        let all = [&image.descriptor, &image.manifest.config].into_iter().chain(&image.manifest.layers);
-        blobs.extend(all.map(|d| (d.digest.clone(), d.size)));
+        blobs.insert((image.descriptor.digest.clone(), image.descriptor.size));
+        for (descriptor, manifest) in &image.manifests {
+            let all = [descriptor, &manifest.config].into_iter().chain(&manifest.layers);
+            blobs.extend(all.map(|d| (d.digest.clone(), d.size)));
+        }
         let mut named = image.names.iter().map(Some).collect::<Vec<_>>();
         if named.is_empty() {
             named.push(None);
@@ -58,11 +61,14 @@ fn contents(images: &[ArchiveImage], format: ArchiveFormat, epoch_seconds: i64) 
             }
             entries.push(descriptor);
         }
-        docker.push(json!({
-            "Config": blob_path(&image.manifest.config.digest),
-            "Layers": image.manifest.layers.iter().map(|l| blob_path(&l.digest)).collect::<Vec<_>>(),
-            "RepoTags": image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
-        }));
+        // Docker's own list knows no indexes; whoever writes one for docker has refused several platforms before.
+        if let [(_, manifest)] = &image.manifests[..] {
+            docker.push(json!({
+                "Config": blob_path(&manifest.config.digest),
+                "Layers": manifest.layers.iter().map(|l| blob_path(&l.digest)).collect::<Vec<_>>(),
+                "RepoTags": image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+            }));
+        }
     }
     let index = Index {
         schema_version: 2,

@@ -10,6 +10,8 @@ mod run_mounts;
 mod ssh_agent;
 mod workdir;
 
+use std::sync::PoisonError;
+
 use jettison_plan::{Action, StepId};
 use jettison_store::{SnapshotId, StepResult};
 
@@ -35,6 +37,7 @@ impl Build<'_> {
         let snapshot = self.perform(step, input.as_ref())?;
         let result = StepResult { snapshot: snapshot.clone() };
         self.images.store.record_result(&key.to_string(), &result, &self.plan.steps[step].name)?;
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, snapshot.clone());
         self.set_progress(step, Progress { key: Some(key), snapshot: Some(snapshot) });
         Ok(Done::Ran)
     }

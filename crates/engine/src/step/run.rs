@@ -106,7 +106,11 @@ impl Build<'_> {
             match from.read(&mut buffer) {
                 Ok(n) if n > 0 => {
                     tail.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..n]);
-                    self.tasks.sink.emit(Event::Output { task: step, stream, bytes: buffer[..n].to_vec() });
+                    self.tasks.sink.emit(Event::Output {
+                        task: self.task(step),
+                        stream,
+                        bytes: buffer[..n].to_vec(),
+                    });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 _ => return,

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use jettison_engine::{BuildOutcome, BuildRequest, build, write_atomically};
-use jettison_oci::{Platform, Reference};
+use jettison_oci::Reference;
 use serde_json::{Map, Value, json};
 
 use super::build_flags as flags;
@@ -81,15 +81,12 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         flags::push(&mut outputs, &tags)?;
     }
     flags::check_outputs(&outputs, &tags)?;
-    let platform = match &args.platform {
-        None => None,
-        Some(list) if list.contains(',') => {
-            return Err(Failure::usage(format!(
-                "--platform {list}: several platforms are not supported yet"
-            )));
-        }
-        Some(text) => Some(text.parse::<Platform>().map_err(Failure::usage)?),
-    };
+    let (platform, platforms) = flags::platforms(args.platform.as_deref())?;
+    let index = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_MULTI_PLATFORM");
+    let index = index.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"));
+    if platforms.len() > 1 || index {
+        flags::check_for_index(&outputs, args.load)?;
+    }
     let (secrets, agents) = (flags::secrets(&args.secrets)?, flags::agents(&args.ssh)?);
     let extra_hosts = flags::add_hosts(&args.add_hosts)?;
     let labels = flags::pairs("--label", &args.labels)?;
@@ -117,6 +114,8 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
             no_cache: args.no_cache,
             contexts,
         },
+        platforms,
+        index,
         dockerfile,
         context,
         named_contexts: files,
@@ -136,7 +135,9 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
 fn metadata(outcome: &BuildOutcome) -> Value {
     let mut map = Map::new();
     if let Some(image) = &outcome.image {
-        map.insert("containerimage.config.digest".into(), json!(image.config));
+        if let Some(config) = &image.config {
+            map.insert("containerimage.config.digest".into(), json!(config));
+        }
         map.insert("containerimage.descriptor".into(), json!(image.manifest));
         map.insert("containerimage.digest".into(), json!(image.manifest.digest));
     }

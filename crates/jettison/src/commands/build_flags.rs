@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jettison_engine::{Destination, LayerCompression, Output, Secret};
-use jettison_oci::Reference;
+use jettison_oci::{Platform, Reference};
 
 use crate::failure::Failure;
 use crate::output_flag::csv;
@@ -100,6 +100,38 @@ fn read_secret(path: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| Failure::io("read the secret", path, &e))
 }
 
+/// One platform, or several; `local` is this machine's. One is what the planner takes, several make an index.
+pub(super) fn platforms(text: Option<&str>) -> Result<(Option<Platform>, Vec<Platform>), Failure> {
+    let mut list: Vec<Platform> = Vec::new();
+    for word in text.unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let platform = match word {
+            "local" => Platform::host(),
+            word => word.parse::<Platform>().map_err(Failure::usage)?,
+        };
+        if !list.contains(&platform) {
+            list.push(platform);
+        }
+    }
+    match &list[..] {
+        [] => Ok((None, Vec::new())),
+        [only] => Ok((Some(only.clone()), Vec::new())),
+        _ => Ok((None, list)),
+    }
+}
+
+/// Refuses what cannot hold an index. Source: BuildKit `exporter/oci` ("docker exporter does not currently support
+/// exporting manifest lists").
+pub(super) fn check_for_index(outputs: &[Output], load: bool) -> Result<(), Failure> {
+    let is_docker = |output: &Output| {
+        matches!(output, Output::Archive { format: jettison_engine::ArchiveFormat::Docker, .. })
+    };
+    if load || outputs.iter().any(is_docker) {
+        return Err(Failure::usage("docker's archive cannot hold an image of several platforms")
+            .hint("use type=oci, or push it, or load one platform"));
+    }
+    Ok(())
+}
+
 /// `default` or `ID[=SOCKET]`: the agent of `SSH_AUTH_SOCK`, or the one at that socket. Keys in files are refused: they
 /// would need an agent of our own. Source: buildx `util/buildflags/ssh.go`.
 pub(super) fn agents(values: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -179,7 +211,7 @@ pub(super) fn writes_to_stdout(output: &Output) -> bool {
     matches!(
         output,
         Output::Archive { destination: Destination::Stdout, .. }
-            | Output::Tar { destination: Destination::Stdout }
+            | Output::Tar { destination: Destination::Stdout, .. }
     )
 }
 

@@ -14,7 +14,9 @@ pub(super) fn load(store: &Store, names: &[Reference], outcome: &BuildOutcome) -
     let Some(image) = &outcome.image else { return Ok(()) };
     let manifest = serde_json::from_slice(&store.read_blob(&image.manifest.digest, 16 << 20)?)
         .map_err(|e| Failure::new(Kind::Image, e))?;
-    let image = ArchiveImage { descriptor: image.manifest.clone(), manifest, names: names.to_vec() };
+    let descriptor = image.manifest.clone();
+    let image =
+        ArchiveImage { manifests: vec![(descriptor.clone(), manifest)], descriptor, names: names.to_vec() };
     let scratch = store.scratch_dir()?;
     let path = scratch.path().join("image.tar");
     let destination = Destination::Path(path.clone());

@@ -47,8 +47,8 @@ pub(crate) fn run(args: &Save, environment: &Environment) -> Result<ExitCode, Fa
         match list.iter_mut().find(|i| i.descriptor.digest == image.descriptor.digest) {
             Some(same) => same.names.extend(name),
             None => list.push(ArchiveImage {
-                descriptor: image.descriptor,
-                manifest: image.manifest,
+                descriptor: image.descriptor.clone(),
+                manifests: vec![(image.descriptor, image.manifest)],
                 names: name.into_iter().collect(),
             }),
         }

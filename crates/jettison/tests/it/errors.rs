@@ -216,7 +216,7 @@ fn usage_errors_exit_with_2() {
         &["--output", "type=wim"][..],
         &["--push"],
         &["-t", "UPPER"],
-        &["--platform", "linux/amd64,linux/arm64"],
+        &["--platform", "linux/amd64,x/y/z/w"],
         &["--add-host", "x"],
         &["--secret", "src=x"],
     ] {

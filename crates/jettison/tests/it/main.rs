@@ -17,6 +17,7 @@ mod fixture;
 mod language;
 mod outputs;
 mod peers;
+mod platforms;
 mod registry;
 mod reproducible;
 mod run;

@@ -1,0 +1,164 @@
+//! Several platforms at once: an index, files side by side, steps that are shared.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::fixture::{Jettison, Registry, folder, program, tar_list};
+
+const BOTH: &str = "linux/amd64,linux/arm64";
+/// Cross-compiles, so to say: the first stage runs here, whatever the target is.
+const CROSS: &str = "FROM --platform=$BUILDPLATFORM busybox AS build\nRUN cat /proc/sys/kernel/random/uuid > /id\nARG TARGETARCH\nRUN echo $TARGETARCH > /arch\nFROM scratch\nARG TARGETPLATFORM\nLABEL platform=$TARGETPLATFORM\nCOPY --from=build /id /arch /\n";
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// Reads a blob of an OCI layout.
+fn blob(layout: &Path, digest: &Value) -> Value {
+    let name = digest.as_str().unwrap().replace(':', "/");
+    json(&fs::read_to_string(layout.join("blobs").join(name)).unwrap())
+}
+
+#[test]
+fn an_index_of_images_that_are_right_for_their_platforms() {
+    let jettison = Jettison::with_busybox();
+    let context = folder(CROSS, &[]);
+    let out = tempfile::tempdir().unwrap();
+    let layout = out.path().join("layout");
+    let output = format!("type=oci,tar=false,dest={}", layout.display());
+    let args = ["--platform", BOTH, "-t", "app", "--output", &output];
+    let ran = jettison.try_build(context.path(), &args);
+    assert!(
+        ran.stderr.contains("[linux/arm64 build 2/") && ran.stderr.contains("[linux/amd64 build"),
+        "{}",
+        ran.stderr
+    );
+    let shared: Vec<&str> =
+        ran.stderr.lines().filter(|l| l.contains("uuid")).filter_map(|l| l.split(' ').next()).collect();
+    let done = |n: &str| ran.stderr.lines().any(|l| l.starts_with(&format!("{n} DONE")));
+    assert_eq!(shared.iter().filter(|n| done(n)).count(), 1, "what both need runs once: {}", ran.stderr);
+    let digest = ran.ok();
+    let top = json(&fs::read_to_string(layout.join("index.json")).unwrap());
+    assert_eq!(top["manifests"][0]["digest"], digest.as_str());
+    let index = blob(&layout, &top["manifests"][0]["digest"]);
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    for (entry, arch) in index["manifests"].as_array().unwrap().iter().zip(["amd64", "arm64"]) {
+        assert_eq!(entry["platform"], json(&format!("{{\"architecture\":\"{arch}\",\"os\":\"linux\"}}")));
+        let manifest = blob(&layout, &entry["digest"]);
+        let config = blob(&layout, &manifest["config"]["digest"]);
+        assert_eq!(config["architecture"], arch);
+        assert_eq!(config["config"]["Labels"]["platform"], format!("linux/{arch}"));
+        assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
+    }
+    let again = jettison.build(context.path(), &args);
+    assert_eq!(again, digest);
+    let metadata = out.path().join("metadata.json");
+    jettison.build(context.path(), &["--platform", BOTH, "--metadata-file", metadata.to_str().unwrap()]);
+    let metadata = json(&fs::read_to_string(metadata).unwrap());
+    assert_eq!(metadata["containerimage.digest"], digest.as_str());
+    assert!(metadata.get("containerimage.config.digest").is_none());
+}
+
+#[test]
+fn no_cache_runs_what_is_shared_once_and_all_see_the_same() {
+    let jettison = Jettison::with_busybox();
+    let context = folder(CROSS, &[]);
+    let out = tempfile::tempdir().unwrap();
+    let output = out.path().to_str().unwrap();
+    let first = jettison.try_build(context.path(), &["--platform", BOTH, "--no-cache", "-o", output]);
+    first.ok();
+    let id = |platform: &str| fs::read_to_string(out.path().join(platform).join("id")).unwrap();
+    let before = id("linux_amd64");
+    assert_eq!(before, id("linux_arm64"));
+    jettison.try_build(context.path(), &["--platform", BOTH, "--no-cache", "-o", output]).ok();
+    assert_ne!(id("linux_amd64"), before);
+    assert_eq!(id("linux_amd64"), id("linux_arm64"));
+}
+
+#[test]
+fn files_lie_in_a_folder_for_each_platform() {
+    let jettison = Jettison::with_busybox();
+    let context = folder(CROSS, &[]);
+    let out = tempfile::tempdir().unwrap();
+    let (local, tar, flat) = (out.path().join("local"), out.path().join("x.tar"), out.path().join("flat"));
+    let outputs = [
+        format!("type=local,dest={}", local.display()),
+        format!("type=tar,dest={}", tar.display()),
+        format!("type=local,platform-split=false,dest={}", flat.display()),
+    ];
+    let mut args = vec!["--platform", "linux/amd64,linux/arm/v7"];
+    args.extend(outputs.iter().flat_map(|o| ["--output", o.as_str()]));
+    jettison.build(context.path(), &args);
+    for (platform, arch) in [("linux_amd64", "amd64\n"), ("linux_arm_v7", "arm\n")] {
+        assert_eq!(fs::read_to_string(local.join(platform).join("arch")).unwrap(), arch);
+    }
+    let names: Vec<String> =
+        tar_list(&tar).iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
+    assert!(names.contains(&"linux_arm_v7/arch".to_owned()), "{names:?}");
+    assert!(flat.join("arch").is_file());
+    let one = out.path().join("one");
+    let split = format!("type=local,platform-split=true,dest={}", one.display());
+    jettison.build(context.path(), &["--platform", "linux/amd64", "--output", &split]);
+    assert!(one.join("linux_amd64/arch").is_file());
+}
+
+#[test]
+fn a_registry_gets_the_index_and_gives_each_platform_its_image_as_base() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::with_busybox();
+    let name = registry.name("base:1");
+    let context = folder(CROSS, &[]);
+    for (output, media_type) in [
+        (format!("type=registry,name={name}"), "application/vnd.oci.image.index.v1+json"),
+        (
+            format!("type=registry,oci-mediatypes=false,name={name}"),
+            "application/vnd.docker.distribution.manifest.list.v2+json",
+        ),
+    ] {
+        jettison.build(context.path(), &["--platform", BOTH, "--output", &output]);
+        let url = format!("http://127.0.0.1:{}/v2/base/manifests/1", registry.port);
+        let accept = format!("Accept: {media_type}");
+        let index = json(&program("curl", &["-sSf", "-H", &accept, &url]).ok());
+        assert_eq!(index["mediaType"], media_type);
+        let other = Jettison::new();
+        let on_top = folder(&format!("FROM {name}\nCOPY f /f\n"), &[("f", "1")]);
+        let out = tempfile::tempdir().unwrap();
+        other.build(on_top.path(), &["--platform", BOTH, "-o", out.path().to_str().unwrap()]);
+        for arch in ["amd64", "arm64"] {
+            let text = fs::read_to_string(out.path().join(format!("linux_{arch}/arch"))).unwrap();
+            assert_eq!(text.trim(), arch, "{media_type}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_several_platforms_is_refused() {
+    let jettison = Jettison::new();
+    let context = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
+    for args in [&["--output", "type=docker,dest=/dev/null"][..], &["--load"]] {
+        let all = [&["--platform", BOTH], args].concat();
+        let error = jettison.try_build(context.path(), &all).fails(2);
+        assert!(error.contains("cannot hold an image of several platforms"), "{error}");
+    }
+    let error = jettison.try_build(context.path(), &["--platform", "linux/amd64,x/y/z/w"]).fails(2);
+    assert!(error.contains("x/y/z/w"), "{error}");
+    let single = jettison.build(context.path(), &["--platform", "linux/amd64"]);
+    assert_eq!(jettison.build(context.path(), &["--platform", "local,linux/amd64"]), single);
+    let forced = jettison.build(
+        context.path(),
+        &["--platform", "linux/amd64", "--build-arg", "BUILDKIT_MULTI_PLATFORM=1", "-t", "app"],
+    );
+    assert_ne!(forced, single);
+}
+
+#[test]
+fn the_first_platform_that_fails_says_why() {
+    let jettison = Jettison::with_busybox();
+    let context =
+        folder("FROM --platform=$BUILDPLATFORM busybox\nARG TARGETARCH\nRUN test $TARGETARCH = amd64\n", &[]);
+    let error = jettison.try_build(context.path(), &["--platform", BOTH, "-t", "app"]).fails(1);
+    assert!(error.contains("Dockerfile:3:1") && error.contains("exit code: 1"), "{error}");
+    jettison.run(&["inspect", "app"]).fails(4);
+}
