@@ -71,6 +71,14 @@ pub enum Error {
         /// Why.
         source: layer::copy::CopyError,
     },
+    /// A step's programs are for another architecture, and nothing here runs them.
+    #[error("{message}")]
+    Foreign {
+        /// Which, and why not.
+        message: String,
+        /// Place of the instruction.
+        span: Span,
+    },
     /// A feature of the language that jettison does not have yet.
     #[error("{feature} is not supported yet")]
     Unsupported {
@@ -241,6 +249,7 @@ impl Error {
             Self::RunFailed { span, .. }
             | Self::Sandbox { span, .. }
             | Self::Step { span, .. }
+            | Self::Foreign { span, .. }
             | Self::Copy { span, .. }
             | Self::BaseImage { span, .. } => Some(*span),
             Self::Unsupported { span, .. } | Self::Remote { span, .. } => *span,

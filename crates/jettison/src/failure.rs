@@ -127,6 +127,9 @@ impl Failure {
     }
 }
 
+const FOREIGN: &str = "install qemu-user-static (Debian registers it with the kernel), or run tonistiigi/binfmt once; or \
+                       cross-compile in a stage FROM --platform=$BUILDPLATFORM";
+
 const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
 
 /// One diagnostic with `file:line:column`, snippet and caret.
@@ -180,6 +183,7 @@ impl From<engine::Error> for Failure {
             }
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
             E::Copy { .. } => at(Kind::Dockerfile, message, None),
+            E::Foreign { .. } => at(Kind::Environment, message, Some(FOREIGN.to_owned())),
             E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
             E::IgnoreFile { .. } => Self::new(Kind::Dockerfile, message),
             E::BaseImage { source, stage, .. } => {

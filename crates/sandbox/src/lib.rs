@@ -12,6 +12,7 @@
 //! | `stubs.rs` | mount points that had to be made, and how they disappear again |
 //! | `user_namespace.rs`, `id_ranges.rs` | becoming root of an own user namespace at start-up |
 //! | `probe.rs` | what this machine permits, and what would lift a limit |
+//! | `emulation.rs` | programs of other architectures |
 //! | `overlay.rs`, `mounts.rs` | detached overlays and the calls beneath |
 //! | `in_root.rs`, `tree.rs` | walking and making paths in a hostile root; removing trees without leaving them |
 //! | `sys.rs` | all unsafe code: system calls that no safe wrapper covers |
@@ -19,6 +20,7 @@
 //! Needs Linux 5.12 (mount_setattr).
 
 mod child;
+mod emulation;
 mod error;
 mod executable;
 mod id_ranges;
@@ -35,6 +37,7 @@ mod sys;
 pub mod tree;
 mod user_namespace;
 
+pub use emulation::{Emulation, emulation};
 pub use error::{Errno, Error};
 pub use probe::{Probe, Tier, probe};
 pub use spawn::{Child, Exit, Killer, init, spawn};

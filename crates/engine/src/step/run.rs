@@ -3,6 +3,7 @@
 use std::io::{PipeReader, Read};
 use std::sync::{Mutex, PoisonError};
 
+use jettison_oci::Platform;
 use jettison_plan::{self as plan, Run, StepId};
 use jettison_sandbox::{self as sandbox, Root, Spec};
 use jettison_store::{Draft, SnapshotId};
@@ -23,6 +24,7 @@ impl Build<'_> {
         run: &Run,
         input: Option<&SnapshotId>,
     ) -> Result<SnapshotId, Error> {
+        self.refuse_foreign(step)?;
         let draft = self.images.store.begin_snapshot(input)?;
         let mounts = self.mounts(run)?;
         let spec = self.spec(run, &draft, mounts.list.clone());
@@ -51,6 +53,19 @@ impl Build<'_> {
         }
         let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner).lines();
         Err(self.run_failed(step, run, exit, tail))
+    }
+
+    /// Refuses a step whose programs neither the processor nor an emulator runs.
+    fn refuse_foreign(&self, step: StepId) -> Result<(), Error> {
+        let step = &self.plan.steps[step];
+        let sandbox::Emulation::Missing(reason) = sandbox::emulation(&step.platform.architecture) else {
+            return Ok(());
+        };
+        let (foreign, host) = (&step.platform, Platform::host());
+        Err(Error::Foreign {
+            message: format!("cannot run {foreign} programs on {host}: {reason}"),
+            span: step.span,
+        })
     }
 
     fn spec(&self, run: &Run, draft: &Draft, mounts: Vec<sandbox::Mount>) -> Spec {

@@ -162,3 +162,92 @@ fn the_first_platform_that_fails_says_why() {
     assert!(error.contains("Dockerfile:3:1") && error.contains("exit code: 1"), "{error}");
     jettison.run(&["inspect", "app"]).fails(4);
 }
+
+/// An executable for arm64 that writes `hello from arm64`: write(1, …), exit(0).
+fn arm64_program() -> Vec<u8> {
+    let text = b"hello from arm64\n";
+    let (base, header) = (0x40_0000_u64, 120_u64);
+    let code: [u32; 8] = [
+        0xd280_0020, // mov x0, 1
+        0x1000_00e1, // adr x1, text (28 bytes on)
+        0xd280_0222, // mov x2, 17
+        0xd280_0808, // mov x8, 64 (write)
+        0xd400_0001, // svc 0
+        0xd280_0000, // mov x0, 0
+        0xd280_0ba8, // mov x8, 93 (exit)
+        0xd400_0001, // svc 0
+    ];
+    let length = header + 32 + text.len() as u64;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();
+    for word in [base + header, 64, 0] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for word in [0, base, base, length, length, 0x1000_u64] {
+        elf.extend(word.to_le_bytes());
+    }
+    assert_eq!(elf.len() as u64, header);
+    elf.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    elf.extend(text);
+    elf
+}
+
+fn arm64_context() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let context = folder("FROM scratch\nCOPY hello /hello\nRUN [\"/hello\"]\n", &[]);
+    let path = context.path().join("hello");
+    fs::write(&path, arm64_program()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    context
+}
+
+/// Whether the kernel of this machine runs arm64 by itself or through a handler.
+fn runs_arm64() -> bool {
+    cfg!(target_arch = "aarch64") || Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists()
+}
+
+#[test]
+fn foreign_programs_without_an_emulator_are_refused_with_a_way_out() {
+    if runs_arm64() {
+        return crate::fixture::skip("arm64 runs here");
+    }
+    let jettison = Jettison::new().env("PATH", "/nonexistent");
+    let error = jettison.try_build(arm64_context().path(), &["--platform", "linux/arm64"]).fails(6);
+    assert!(error.contains("Dockerfile:3:1") && error.contains("cannot run linux/arm64 programs"), "{error}");
+    assert!(error.contains("qemu-user-static") && error.contains("$BUILDPLATFORM"), "{error}");
+}
+
+#[test]
+fn foreign_programs_run_through_the_kernels_handler_or_one_of_our_own() {
+    let context = arm64_context();
+    if runs_arm64() {
+        let built = Jettison::new().try_build(context.path(), &["--platform", "linux/arm64"]);
+        assert!(built.stderr.contains("hello from arm64"), "{}", built.stderr);
+        return;
+    }
+    // A plain user has a user namespace, and so a place for a handler that nobody else sees.
+    if !crate::fixture::root()
+        || !crate::fixture::have("qemu-aarch64-static")
+        || !crate::fixture::have("setpriv")
+    {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let user = "4242";
+    let program = home.path().join("jettison");
+    fs::copy(env!("CARGO_BIN_EXE_jettison"), &program).unwrap();
+    for path in [home.path(), context.path()] {
+        crate::fixture::program("chown", &["-R", user, path.to_str().unwrap()]).ok();
+    }
+    let ran: crate::fixture::Ran = std::process::Command::new("setpriv")
+        .args(["--reuid", user, "--regid", user, "--clear-groups", program.to_str().unwrap()])
+        .args(["build", "--progress=plain", "--platform", "linux/arm64", context.path().to_str().unwrap()])
+        .env("HOME", home.path())
+        .env("JETTISON_ROOT", home.path().join("store"))
+        .output()
+        .unwrap()
+        .into();
+    assert!(ran.stderr.contains("hello from arm64"), "{}", ran.stderr);
+    ran.ok();
+}
