@@ -9,6 +9,8 @@ use jettison_oci::{
 };
 use jettison_plan as plan;
 
+use crate::request::Annotations;
+
 /// A layer of the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layer {
@@ -36,6 +38,7 @@ pub(crate) fn assemble(
     new: &[Layer],
     epoch_seconds: i64,
     docker_types: bool,
+    annotations: Annotations,
 ) -> Documents {
     let typed = |oci: &'static str, docker: &'static str| if docker_types { docker } else { oci };
     let manifest_type = typed(media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST);
@@ -61,7 +64,7 @@ pub(crate) fn assemble(
         media_type: Some(manifest_type.to_owned()),
         config: config_descriptor.clone(),
         layers: base.iter().chain(new).map(|layer| with_types(&layer.descriptor, docker_types)).collect(),
-        annotations: std::collections::BTreeMap::new(),
+        annotations,
         extra: std::collections::BTreeMap::new(),
     };
     let manifest = to_canonical_json(&manifest);
@@ -75,6 +78,7 @@ pub(crate) fn index(
     manifests: &[&Descriptor],
     platforms: &[Platform],
     docker_types: bool,
+    annotations: Annotations,
 ) -> (Vec<u8>, Descriptor) {
     let media_type = if docker_types { media_type::DOCKER_INDEX } else { media_type::OCI_INDEX };
     let entries = manifests.iter().zip(platforms).map(|(descriptor, platform)| Descriptor {
@@ -85,7 +89,7 @@ pub(crate) fn index(
         schema_version: 2,
         media_type: Some(media_type.to_owned()),
         manifests: entries.collect(),
-        annotations: std::collections::BTreeMap::new(),
+        annotations,
         extra: std::collections::BTreeMap::new(),
     };
     let bytes = to_canonical_json(&index);
@@ -157,7 +161,7 @@ mod tests {
             diff_id: Digest::sha256(b"tar"),
             descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::sha256(b"gz"), 2),
         };
-        let documents = assemble(&stage, &[], &[layer], 315_532_800, false);
+        let documents = assemble(&stage, &[], &[layer], 315_532_800, false, Annotations::new());
         assert_eq!(documents.config_descriptor.digest, Digest::sha256(&documents.config));
         insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#"{"architecture":"amd64","config":{},"created":"1980-01-01T00:00:00Z","history":[{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"COPY a /a # buildkit"},{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"CMD [\"/a\"]","empty_layer":true}],"os":"linux","rootfs":{"diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"],"type":"layers"}}"#);
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use jettison_dockerfile::{Dockerfile, Stage};
 use jettison_oci::Platform;
 use jettison_oci::time::DEFAULT_EPOCH_SECONDS;
 use jettison_plan::key::Key;
@@ -19,7 +20,7 @@ use crate::checks;
 use crate::context::Contexts;
 use crate::demand::{self, Work};
 use crate::error::Error;
-use crate::event::{Sink, TaskId};
+use crate::event::{Event, Sink, TaskId};
 use crate::finish::{self, Finished};
 use crate::images::{Image, Images};
 use crate::keys::Progress;
@@ -90,11 +91,25 @@ pub fn build(
         remotes: Remotes::new(images, &request.secrets, &request.agents),
         made: Mutex::default(),
     };
+    tell_of_unknown_stages(request, &prepared[0].file, sink);
     let (first, ignore) = (&prepared[0], shared.contexts.ignore_patterns());
     let linter = checks::of_build(&first.file, &options[0], &first.configs, ignore, sink)?;
     let result = carry_out(request, images, &shared, prepared);
     checks::tell(linter, sink);
     result
+}
+
+/// Says which names of `--no-cache-filter` are no stages: a misspelled one would take the old result in silence.
+fn tell_of_unknown_stages(request: &BuildRequest, file: &Dockerfile, sink: &dyn Sink) {
+    let named = |index: usize, stage: &Stage| {
+        stage.from.name.as_ref().map_or_else(|| format!("stage-{index}"), |name| name.value.clone())
+    };
+    let names: Vec<String> = file.stages.iter().enumerate().map(|(i, stage)| named(i, stage)).collect();
+    for wanted in &request.plan.no_cache_filter {
+        if !names.iter().any(|name| name.eq_ignore_ascii_case(wanted)) {
+            sink.emit(Event::Notice(format!("--no-cache-filter: there is no stage {wanted:?}")));
+        }
+    }
 }
 
 /// What the planner is told for each platform.
@@ -281,6 +296,20 @@ impl Build<'_> {
     fn refuse_what_is_missing(&self) -> Result<(), Error> {
         for step in &self.plan.steps {
             let Action::Run(run) = &step.action else { continue };
+            let allow = self.request.allow;
+            let host = run.network == plan::Network::Host && self.request.plan.network != plan::Network::Host;
+            let missing = match run.security {
+                plan::Security::Insecure if !allow.insecure => Some("security.insecure"),
+                _ if host && !allow.host_network => Some("network.host"),
+                _ => None,
+            };
+            if let Some(missing) = missing {
+                return Err(Error::Step {
+                    message: format!("{missing} is not allowed"),
+                    span: step.span,
+                    hint: Some(format!("allow it with --allow {missing}, if you trust this Dockerfile")),
+                });
+            }
             for mount in &run.mounts {
                 match &mount.kind {
                     jettison_plan::MountKind::Ssh { id, required: true, .. }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
-use crate::request::{BuildOutcome, BuiltImage, LayerCompression, Output};
+use crate::request::{AnnotationPlace, Annotations, BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
 
 /// Version of the layer encoder; part of the name under which an encoded layer is remembered.
@@ -61,7 +61,9 @@ pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<B
         }
         outcome.image = Some(built);
         first.export_files(trees)?;
-        first.publish(&archive_image.descriptor, &mut outcome)?;
+        // What is written about an image beside it is not part of its name here.
+        let descriptor = Descriptor { annotations: Annotations::new(), ..archive_image.descriptor };
+        first.publish(&descriptor, &mut outcome)?;
     } else {
         first.export_files(trees)?;
     }
@@ -84,7 +86,9 @@ impl Build<'_> {
             let (documents, layers) =
                 self.tasks.run(task, || Ok((self.image(base, &snapshots)?, Done::Ran)))?;
             let manifest = serde_json::from_slice(&documents.manifest).expect("we have just written it");
-            let descriptor = documents.manifest_descriptor.clone();
+            let mut descriptor = documents.manifest_descriptor.clone();
+            let place = AnnotationPlace::ManifestDescriptor;
+            descriptor.annotations = self.request.annotations(place, Some(&self.plan.platform));
             let archive_image = ArchiveImage {
                 manifests: vec![(descriptor.clone(), manifest)],
                 descriptor,
@@ -111,11 +115,14 @@ impl Build<'_> {
         platforms: &[Platform],
     ) -> Result<(ArchiveImage, BuiltImage), Error> {
         let manifests: Vec<&Descriptor> = images.iter().map(|(image, _)| &image.descriptor).collect();
-        let (bytes, descriptor) = assemble::index(&manifests, platforms, self.compression().docker_types);
+        let annotations = self.request.annotations(AnnotationPlace::Index, None);
+        let types = self.compression().docker_types;
+        let (bytes, mut descriptor) = assemble::index(&manifests, platforms, types, annotations);
         self.images.store.put_blob(&bytes)?;
+        descriptor.annotations = self.request.annotations(AnnotationPlace::IndexDescriptor, None);
         let largest = images.iter().filter_map(|(_, built)| built.largest_stage.clone());
         let built = BuiltImage {
-            manifest: descriptor.clone(),
+            manifest: Descriptor { annotations: Annotations::new(), ..descriptor.clone() },
             config: None,
             compressed_bytes: images.iter().map(|(_, built)| built.compressed_bytes).sum(),
             uncompressed_bytes: images.iter().map(|(_, built)| built.uncompressed_bytes).sum(),
@@ -155,7 +162,9 @@ impl Build<'_> {
         };
         let new: Vec<Layer> = layers.iter().map(|(layer, _)| layer.clone()).collect();
         let types = self.compression().docker_types;
-        let documents = assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch, types);
+        let annotations = self.request.annotations(AnnotationPlace::Manifest, Some(&self.plan.platform));
+        let documents =
+            assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch, types, annotations);
         self.images.store.put_blob(&documents.config)?;
         self.images.store.put_blob(&documents.manifest)?;
         Ok((documents, layers))

@@ -83,7 +83,17 @@ impl Build<'_> {
             }
         }
         let hosts: Vec<String> = self.request.extra_hosts.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Some(key::run_key(input, run, &self.plan.steps[step].platform, &mounts, &hosts, self.epoch)))
+        let key = key::run_key(input, run, &self.plan.steps[step].platform, &mounts, &hosts, self.epoch);
+        Ok(Some(match self.limits_text() {
+            None => key,
+            Some(limits) => key.limited(&limits),
+        }))
+    }
+
+    /// The limits of processes, if there are any.
+    fn limits_text(&self) -> Option<String> {
+        let (shm, limits) = (&self.request.shm_bytes, &self.request.limits);
+        (shm.is_some() || !limits.is_empty()).then(|| format!("{shm:?} {limits:?}"))
     }
 
     fn copy_key(&self, input: &Key, step: StepId, copy: &Copy) -> Result<Option<Key>, Error> {
@@ -223,7 +233,7 @@ impl Build<'_> {
         let no_cache = match &self.plan.steps[step].action {
             Action::Run(run) => run.no_cache,
             Action::Copy(copy) => copy.no_cache,
-            Action::Workdir(_) => self.request.plan.no_cache,
+            Action::Workdir(workdir) => workdir.no_cache,
         };
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let known = match made {

@@ -41,6 +41,6 @@ pub use output::archive::{ArchiveImage, write_folder, write_tar};
 pub use output::write_atomically;
 pub use pull::Progress;
 pub use request::{
-    ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource, Destination, DockerfileSource,
-    LayerCompression, Output, Secret,
+    Allow, Annotation, AnnotationPlace, ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource,
+    Destination, DockerfileSource, LayerCompression, Output, Secret,
 };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
 use jettison_plan as plan;
+use jettison_sandbox::Limit;
 
 use crate::fetch::Fetched;
 
@@ -26,6 +27,14 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// An index even for one platform.
     pub index: bool,
+    /// What RUN may have beyond the ordinary (`--allow`).
+    pub allow: Allow,
+    /// Size of `/dev/shm` of RUN steps, bytes.
+    pub shm_bytes: Option<u64>,
+    /// Resource limits of RUN steps.
+    pub limits: Vec<Limit>,
+    /// Annotations of the result.
+    pub annotations: Vec<Annotation>,
     /// Names for the result.
     pub tags: Vec<Reference>,
     /// Where the result goes besides the store. Empty: the store only.
@@ -45,6 +54,52 @@ pub struct BuildRequest {
     /// Most RUN steps at the same time.
     pub steps_max: usize,
 }
+
+/// What RUN may have beyond the ordinary. Source: BuildKit `util/entitlements`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// `security.insecure`: `RUN --security=insecure`.
+    pub insecure: bool,
+    /// `network.host`: `RUN --network=host`.
+    pub host_network: bool,
+}
+
+/// An annotation. Source: buildx `util/buildflags`, BuildKit `exptypes/annotations.go`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Where it stands.
+    pub place: AnnotationPlace,
+    /// Of which platform; `None`: of all.
+    pub platform: Option<Platform>,
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Where an annotation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationPlace {
+    /// In the manifest.
+    Manifest,
+    /// In the index.
+    Index,
+    /// In the descriptor of the manifest, in the index or layout.
+    ManifestDescriptor,
+    /// In the descriptor of the index, in a layout.
+    IndexDescriptor,
+}
+
+impl BuildRequest {
+    /// The annotations of one place, for one platform.
+    pub(crate) fn annotations(&self, place: AnnotationPlace, platform: Option<&Platform>) -> Annotations {
+        let of_place = self.annotations.iter().filter(|a| a.place == place);
+        let wanted = of_place.filter(|a| a.platform.is_none() || a.platform.as_ref() == platform);
+        wanted.map(|a| (a.key.clone(), a.value.clone())).collect()
+    }
+}
+
+pub(crate) type Annotations = BTreeMap<String, String>;
 
 /// The text of the Dockerfile and what to call it.
 #[derive(Clone, Debug)]

@@ -99,6 +99,9 @@ pub(crate) struct Build {
     /// Run every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Run every step of these stages again; repeatable, or with commas
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
     /// Ask the registry what a base's tag means today
     #[arg(long)]
     pub(crate) pull: bool,
@@ -136,6 +139,18 @@ pub(crate) struct Build {
     /// Network of RUN steps: the host's, or none at all
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     pub(crate) network: Network,
+    /// What RUN may have beyond the ordinary: `security.insecure`, `network.host`; repeatable
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// Size of /dev/shm of RUN steps, such as 128m [default: 64m]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+    /// A resource limit of RUN steps: `NAME=SOFT[:HARD]`, such as nofile=1024
+    #[arg(long = "ulimit", value_name = "SPEC")]
+    pub(crate) ulimits: Vec<String>,
+    /// An annotation of the result: `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
+    #[arg(long = "annotation", value_name = "SPEC")]
+    pub(crate) annotations: Vec<String>,
     /// A line for /etc/hosts of RUN steps
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub(crate) add_hosts: Vec<String>,

@@ -123,7 +123,7 @@ impl Planner<'_> {
             link: common.link && chmod.is_none(),
             chmod,
             unpack: false,
-            no_cache: self.options.no_cache,
+            no_cache: self.no_cache(draft),
         })
     }
 

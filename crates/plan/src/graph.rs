@@ -369,6 +369,8 @@ pub struct Workdir {
     pub path: String,
     /// USER as written; owns what is made.
     pub user: String,
+    /// Whether the result may come from the cache.
+    pub no_cache: bool,
 }
 
 /// What the planner is told from outside.
@@ -388,6 +390,8 @@ pub struct Options {
     pub network: Network,
     /// `--no-cache`.
     pub no_cache: bool,
+    /// `--no-cache-filter`: names of stages, in any case.
+    pub no_cache_filter: Vec<String>,
     /// Names of `--build-context`, each with what it stands for.
     pub contexts: BTreeMap<String, NamedContext>,
 }

@@ -33,6 +33,13 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The same key for results of processes that ran under limits (`--ulimit`, `--shm-size`), as a text.
+    pub fn limited(&self, limits: &str) -> Self {
+        Frames::new("limited").key(self).text(limits).finish()
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&to_hex(&self.0))
@@ -324,6 +331,6 @@ pub fn copy_source_key(input: &Key, copy: &Copy, source: &Key) -> Key {
 
 /// The key of what WORKDIR leaves. `names` as for [`copy_key`].
 pub fn workdir_key(input: &Key, workdir: &Workdir, names: Option<&Digest>) -> Key {
-    let Workdir { path, user } = workdir;
+    let Workdir { path, user, no_cache: _ } = workdir;
     Frames::new("workdir").key(input).text(path).text(user).option(names, Frames::digest).finish()
 }

@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
         draft.id = self.stages.len();
         let from = Source::NamedContext(name.to_owned());
         let mut copy = Copy::plain(from, vec![("/".to_owned(), span)], "/");
-        copy.no_cache = self.options.no_cache;
+        copy.no_cache = self.no_cache(&draft);
         let step = self.add_step(&mut draft, Action::Copy(copy), span, format!("FROM context {name}"));
         draft.record(format!("COPY context {name} / # buildkit"), Some(step));
         draft
@@ -246,6 +246,13 @@ impl<'a> Planner<'a> {
             Kind::Workdir(path) => self.workdir(draft, path, at),
             other => self.configure(draft, other, at),
         }
+    }
+
+    /// Whether the steps of a stage must run again.
+    pub(crate) fn no_cache(&self, draft: &Draft) -> bool {
+        let name = self.names.stage_name(draft.index);
+        self.options.no_cache
+            || self.options.no_cache_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(&name))
     }
 
     /// How the words of the instruction are expanded.
@@ -319,7 +326,11 @@ impl<'a> Planner<'a> {
         let mut step = None;
         if cleaned != "/" {
             let user = draft.config.config.user.clone();
-            let action = Action::Workdir(crate::graph::Workdir { path: cleaned, user });
+            let action = Action::Workdir(crate::graph::Workdir {
+                path: cleaned,
+                user,
+                no_cache: self.no_cache(draft),
+            });
             let text = step_name::text(at.text, self.file.directives.escape_char(), &draft.environment);
             step = Some(self.add_step(draft, action, at.span, text));
         }

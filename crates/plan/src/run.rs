@@ -51,7 +51,7 @@ impl Planner<'_> {
             network,
             host_name: self.host_name(),
             security,
-            no_cache: self.options.no_cache,
+            no_cache: self.no_cache(draft),
         });
         let step = self.add_step(draft, action, at.span, name);
         draft.record(history, Some(step));

@@ -41,5 +41,10 @@ pub use emulation::{Emulation, emulation};
 pub use error::{Errno, Error};
 pub use probe::{Probe, Tier, probe};
 pub use spawn::{Child, Exit, Killer, init, spawn};
-pub use spec::{DEFAULT_HOSTNAME, Mount, MountKind, Network, Root, Security, Source, Spec, Stdio};
+pub use spec::{DEFAULT_HOSTNAME, Limit, Mount, MountKind, Network, Root, Security, Source, Spec, Stdio};
 pub use user_namespace::{Entered, enter};
+
+/// Whether there is a resource limit of this name (docker's `--ulimit`).
+pub fn is_limit(name: &str) -> bool {
+    child::limits::is_known(name)
+}

@@ -38,6 +38,10 @@ pub struct Spec {
     /// Further mounts. Mounted after the standard ones, shallow targets first; of two with the same target the last
     /// wins.
     pub mounts: Vec<Mount>,
+    /// Size of `/dev/shm` in bytes; `None`: Docker's 64 MiB.
+    pub shm_bytes: Option<u64>,
+    /// Resource limits; what is not here is as in our own process.
+    pub limits: Vec<Limit>,
     /// Where input and output go.
     pub stdio: Stdio,
     /// Switch off address space randomisation, for programs whose output depends on addresses. Programs that
@@ -61,6 +65,8 @@ impl Spec {
             network: Network::Host,
             security: Security::Sandbox,
             mounts: Vec::new(),
+            shm_bytes: None,
+            limits: Vec::new(),
             stdio: Stdio::Piped,
             fixed_layout: false,
         }
@@ -84,6 +90,17 @@ pub enum Root {
     },
     /// A directory, written in place.
     Directory(#[serde(with = "path")] PathBuf),
+}
+
+/// A resource limit: setrlimit(2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// As docker's `--ulimit` has it: `nofile`, `nproc`, `core`, …
+    pub name: String,
+    /// The soft limit; `None`: none.
+    pub soft: Option<u64>,
+    /// The hard limit; `None`: none.
+    pub hard: Option<u64>,
 }
 
 /// Which network the process sees.

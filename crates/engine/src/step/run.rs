@@ -112,6 +112,8 @@ impl Build<'_> {
             plan::Security::Insecure => sandbox::Security::Insecure,
         };
         spec.mounts = mounts;
+        spec.shm_bytes = self.request.shm_bytes;
+        spec.limits.clone_from(&self.request.limits);
         spec
     }
 

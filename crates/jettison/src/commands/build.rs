@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
+use super::build_limits as limits;
 use super::{docker_daemon, names, print};
 use crate::args::{Build, Network, Progress};
 use crate::environment::{self, Environment};
@@ -112,8 +113,13 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
                 Network::Host => jettison_plan::Network::Host,
             },
             no_cache: args.no_cache,
+            no_cache_filter: args.no_cache_filter.clone(),
             contexts,
         },
+        allow: limits::allow(&args.allow)?,
+        shm_bytes: args.shm_size.as_deref().map(limits::shm_size).transpose()?,
+        limits: limits::ulimits(&args.ulimits)?,
+        annotations: limits::annotations(&args.annotations, platforms.len() > 1 || index)?,
         platforms,
         index,
         dockerfile,

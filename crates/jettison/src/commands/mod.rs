@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod build_flags;
 mod build_inputs;
+mod build_limits;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;

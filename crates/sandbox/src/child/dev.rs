@@ -33,7 +33,7 @@ const SIZE: &str = "65536k";
 const TTY_GROUP: &str = "5";
 
 /// Mounts it and returns the mount.
-pub(super) fn mount(root: &OwnedFd, stubs: &mut Stubs) -> Result<OwnedFd, Error> {
+pub(super) fn mount(root: &OwnedFd, shm_bytes: Option<u64>, stubs: &mut Stubs) -> Result<OwnedFd, Error> {
     let options = [("mode", "0755"), ("size", SIZE)];
     let dev = mounts::new("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID).mounting("tmpfs", "/dev")?;
     // Attached before it is filled: on the nodes of a user namespace something is mounted, which needs a place.
@@ -45,7 +45,8 @@ pub(super) fn mount(root: &OwnedFd, stubs: &mut Stubs) -> Result<OwnedFd, Error>
         symlinkat(target, &dev, name).mounting("link", format!("/dev/{name}"))?;
     }
     mount_terminals(&dev)?;
-    let shm = [("mode", "1777"), ("size", SIZE)];
+    let size = shm_bytes.map_or_else(|| SIZE.to_owned(), |bytes| bytes.to_string());
+    let shm = [("mode", "1777"), ("size", size.as_str())];
     let shm = mounts::new("tmpfs", &shm, mounts::DATA_ONLY).mounting("tmpfs", "/dev/shm")?;
     attach_below(&dev, "shm", &shm)?;
     // Only kernels with POSIX message queues have it.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::User;
 use super::root::MountedRoot;
-use super::{capabilities, dev, execute, identity, proc, root, seccomp, step_mounts};
+use super::{capabilities, dev, execute, identity, limits, proc, root, seccomp, step_mounts};
 use crate::error::Context as _;
 use crate::stubs::Stubs;
 use crate::{Error, Security, Spec, sys};
@@ -70,7 +70,7 @@ fn become_program(
     let insecure = spec.security == Security::Insecure;
     let proc_mount = proc::mount_proc(&directory, stubs)?;
     let sys_mount = proc::mount_sys(&directory, stubs, insecure)?;
-    let dev_mount = dev::mount(&directory, stubs)?;
+    let dev_mount = dev::mount(&directory, spec.shm_bytes, stubs)?;
     if !insecure {
         // After /dev: the masks of files are its null device.
         proc::protect(&proc_mount, &sys_mount, &dev_mount)?;
@@ -85,6 +85,7 @@ fn become_program(
     // As root, so that a directory only root may enter can be the working directory, as with runc.
     rustix::process::chdir(if spec.cwd.is_empty() { "/" } else { spec.cwd.as_str() })
         .map_err(|errno| Error::WorkingDirectory { path: spec.cwd.clone(), errno: errno.into() })?;
+    limits::set(&spec.limits)?;
     if spec.fixed_layout {
         // Before the filter, which forbids it.
         sys::fix_address_layout().context("switch off address randomisation")?;

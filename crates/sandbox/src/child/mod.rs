@@ -17,6 +17,7 @@ mod dev;
 mod execute;
 mod first;
 mod identity;
+pub(crate) mod limits;
 mod network;
 mod proc;
 mod root;

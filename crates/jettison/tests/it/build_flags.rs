@@ -1,0 +1,104 @@
+//! Flags of `build` that say what steps may do, which steps run again, and what is written beside the result.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cache::ran;
+use crate::fixture::{Jettison, folder, root};
+
+#[test]
+fn insecure_steps_and_the_hosts_network_have_to_be_allowed() {
+    let jettison = Jettison::with_busybox();
+    let insecure =
+        folder("FROM busybox\nRUN --security=insecure grep -q '^Seccomp:.0' /proc/self/status\n", &[]);
+    let error = jettison.try_build(insecure.path(), &[]).fails(3);
+    assert!(
+        error.contains("Dockerfile:2:1") && error.contains("security.insecure is not allowed"),
+        "{error}"
+    );
+    assert!(error.contains("--allow security.insecure"), "{error}");
+    if root() {
+        jettison.build(insecure.path(), &["--allow", "security.insecure"]);
+    }
+    let host = folder("FROM busybox\nRUN --network=host true\nRUN --network=none true\n", &[]);
+    let error = jettison.try_build(host.path(), &[]).fails(3);
+    assert!(error.contains("network.host is not allowed"), "{error}");
+    jettison.build(host.path(), &["--allow", "network.host"]);
+    jettison.build(host.path(), &["--network", "host"]);
+    let error = jettison.try_build(host.path(), &["--allow", "device"]).fails(2);
+    assert!(error.contains("--allow device: this is not supported"), "{error}");
+}
+
+#[test]
+fn a_filter_runs_the_steps_of_its_stages_again() {
+    let jettison = Jettison::with_busybox();
+    let context = folder(
+        "FROM busybox AS one\nRUN echo first\nWORKDIR /w1\nFROM busybox AS two\nRUN echo second\nCOPY --from=one /w1 /x\n",
+        &[],
+    );
+    jettison.build(context.path(), &[]);
+    let filtered = jettison.try_build(context.path(), &["--no-cache-filter", "ONE,nope"]).stderr;
+    assert!(ran(&filtered, "RUN echo first") && ran(&filtered, "WORKDIR /w1"), "{filtered}");
+    assert!(!ran(&filtered, "RUN echo second"), "{filtered}");
+    assert!(filtered.contains("there is no stage \"nope\""), "{filtered}");
+}
+
+#[test]
+fn limits_are_seen_and_count() {
+    let jettison = Jettison::with_busybox();
+    let context =
+        folder("FROM busybox\nRUN ulimit -n > /n; df -k /dev/shm | tail -n1 | awk '{print $2}' > /s\n", &[]);
+    let of = |args: &[&str]| {
+        jettison.build(context.path(), &[args, &["-t", "app"]].concat());
+        jettison.run(&["run", "app", "cat", "/n", "/s"]).ok()
+    };
+    assert_eq!(of(&["--ulimit", "nofile=123:456", "--shm-size", "1m"]), "123\n1024");
+    assert_eq!(of(&["--ulimit", "nofile=124:456", "--shm-size", "1m"]), "124\n1024");
+    assert!(of(&[]).ends_with("\n65536"));
+    let error = jettison.try_build(context.path(), &["--ulimit", "files=1"]).fails(2);
+    assert!(error.contains("there is no limit \"files\""), "{error}");
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn annotations_stand_where_they_are_asked_for() {
+    let jettison = Jettison::new();
+    let context = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
+    let out = tempfile::tempdir().unwrap();
+    let output = format!("type=oci,tar=false,dest={}", out.path().display());
+    let args = [
+        "--platform=linux/amd64,linux/arm64",
+        "--annotation=A.b=all",
+        "--annotation=manifest[linux/arm64]:arm=yes",
+        "--annotation=index:i=1",
+        "--annotation=manifest-descriptor,index-descriptor:d=2",
+        "--output",
+        &output,
+    ];
+    let digest = jettison.build(context.path(), &args);
+    let blob =
+        |digest: &Value| json(&out.path().join("blobs").join(digest.as_str().unwrap().replace(':', "/")));
+    let entry = &json(&out.path().join("index.json"))["manifests"][0];
+    assert_eq!(
+        (entry["digest"].as_str(), entry["annotations"]["d"].as_str()),
+        (Some(digest.as_str()), Some("2"))
+    );
+    let index = blob(&entry["digest"]);
+    assert_eq!(index["annotations"]["i"], "1");
+    for (position, arm) in [(0, Value::Null), (1, Value::from("yes"))] {
+        let descriptor = &index["manifests"][position];
+        assert_eq!(descriptor["annotations"]["d"], "2");
+        let manifest = blob(&descriptor["digest"]);
+        assert_eq!(
+            (&manifest["annotations"]["A.b"], &manifest["annotations"]["arm"]),
+            (&Value::from("all"), &arm)
+        );
+    }
+    let error = jettison.try_build(context.path(), &["--annotation", "index:a=b"]).fails(2);
+    assert!(error.contains("there is no index"), "{error}");
+}
