@@ -134,7 +134,7 @@ fn variables_of_copy_and_workdir_count() {
         copy_text("FROM a\nENV V=1\nADD a /$V\n"),
     ]);
     let workdir = |path: &str, user: &str, names: Option<&str>| {
-        let workdir = Workdir { path: path.into(), user: user.into() };
+        let workdir = Workdir { path: path.into(), user: user.into(), no_cache: false };
         workdir_key(&scratch_key(), &workdir, names.map(digest).as_ref())
     };
     all_differ(&[
