@@ -1,6 +1,6 @@
 //! What holds for every input: no panic, and every place lies in the source.
 
-use jettison_dockerfile::{Kind, Span, mount, parse, parse_onbuild};
+use jettison_dockerfile::{Instruction, Kind, Span, mount, parse, parse_onbuild};
 use proptest::prelude::*;
 
 /// Every place that a parsed file mentions.
@@ -50,6 +50,18 @@ fn check(source: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(span.start <= span.end && span.end <= source.len(), "{span} of {}", source.len());
     }
     Ok(())
+}
+
+/// What an instruction says, wherever it stands.
+fn without_places(instruction: &Instruction) -> String {
+    let text = format!("{:?}", instruction.kind);
+    let mut kept = String::new();
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once("Span { start: ") {
+        kept.push_str(before);
+        rest = behind.split_once('}').map_or("", |(_, behind)| behind);
+    }
+    kept + rest
 }
 
 /// Pieces that Dockerfiles are made of, so that random files reach into the corners.
@@ -129,6 +141,25 @@ proptest! {
     fn plausible_stages(pieces in prop::collection::vec(piece(), 0..40)) {
         let source = format!("FROM a\n{}", pieces.concat());
         check(source.as_bytes())?;
+    }
+
+    /// An instruction's one-line text says the same as the instruction.
+    #[test]
+    fn texts_of_instructions(pieces in prop::collection::vec(piece(), 0..40)) {
+        let source = format!("FROM a\n{}", pieces.concat());
+        let parsed = parse(source.as_bytes());
+        let escape = parsed.dockerfile.directives.escape_char();
+        prop_assert_eq!(escape, '\\', "directives stand at the top");
+        for instruction in parsed.dockerfile.stages.into_iter().flat_map(|stage| stage.instructions) {
+            if instruction.text.contains("<<") {
+                continue;
+            }
+            let again = parse(format!("FROM a\n{}\n", instruction.text).as_bytes());
+            prop_assert!(!again.has_errors(), "{:?}: {:?}", instruction.text, again.diagnostics);
+            let kinds: Vec<String> =
+                again.dockerfile.stages.iter().flat_map(|stage| &stage.instructions).map(without_places).collect();
+            prop_assert_eq!(kinds, [without_places(&instruction)], "{:?}", instruction.text);
+        }
     }
 
     #[test]

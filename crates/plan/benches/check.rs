@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use jettison_dockerfile::lint;
+use jettison_dockerfile::{Dockerfile, lint, parse};
 use jettison_plan::survey::{self, Stages, Survey};
 use jettison_plan::{Images, Options};
 
@@ -26,21 +26,31 @@ fn file_of_500_lines() -> String {
     text
 }
 
-fn check(text: &str) -> usize {
-    let parsed = jettison_dockerfile::parse(text.as_bytes());
-    let (file, options, images) = (&parsed.dockerfile, &Options::default(), &Images::default());
+/// Runs the rules; returns the number of findings.
+fn findings(file: &Dockerfile) -> usize {
+    let (options, images) = (&Options::default(), &Images::default());
     let (mut linter, _) = survey::linter(file, options).unwrap_or_default();
     lint::check_text(file, &mut linter);
     survey::survey(&Survey { file, options, images, ignore: None, stages: Stages::All }, &mut linter);
-    let errors = jettison_plan::errors(file, options, images);
-    linter.into_findings().len() + errors.len()
+    linter.into_findings().len()
+}
+
+/// Looks for errors in all stages; returns how many there are.
+fn errors(file: &Dockerfile) -> usize {
+    jettison_plan::errors(file, &Options::default(), &Images::default()).len()
 }
 
 fn bench(criterion: &mut Criterion) {
     let text = file_of_500_lines();
     assert_eq!(text.lines().count(), 500);
-    assert_eq!(check(&text), 75, "25 times UndefinedVar, ExposeProtoCasing and JSONArgsRecommended");
-    criterion.bench_function("check of 500 lines", |bencher| bencher.iter(|| check(black_box(&text))));
+    let file = parse(text.as_bytes()).dockerfile;
+    assert_eq!(findings(&file), 75, "25 times UndefinedVar, ExposeProtoCasing and JSONArgsRecommended");
+    assert_eq!(errors(&file), 0);
+    let mut group = criterion.benchmark_group("500 lines");
+    group.bench_function("parse", |bencher| bencher.iter(|| parse(black_box(text.as_bytes()))));
+    group.bench_function("rules", |bencher| bencher.iter(|| findings(black_box(&file))));
+    group.bench_function("errors", |bencher| bencher.iter(|| errors(black_box(&file))));
+    group.finish();
 }
 
 criterion_group!(benches, bench);

@@ -6,7 +6,7 @@ use jettison_dockerfile::expand::Env;
 
 /// Bytes that variables may give to all words of a survey together. After that they count as set, but empty: a file
 /// of a few lines could otherwise keep us busy for hours, and no rule looks at values of that size.
-const BYTES_MAX: usize = 64 << 20;
+const BYTES_MAX: usize = 8 << 20;
 
 /// How many bytes are left.
 #[derive(Debug)]
