@@ -1,4 +1,7 @@
 //! How long the checks of a Dockerfile of 500 lines take: `cargo bench -p jettison-plan`.
+//!
+//! Seen on two cores of an AMD EPYC under full load from other work: parse 1.5 ms, rules 2.7 ms, errors of all stages
+//! 3.7 ms. The whole program, 75 findings: 10 ms of processor time as text, 9 ms as JSON, 2 ms of it to start.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
