@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use jettison_sandbox::overlay;
 use jettison_store::{SnapshotId, Store};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::Error;
 use crate::ownership::Accounts;
@@ -52,16 +52,7 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 
 /// Opens `path` inside `root`, wherever links lead, never outside.
 pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> std::io::Result<OwnedFd> {
-    let relative = path.trim_start_matches('/');
-    let relative = if relative.is_empty() { "." } else { relative };
-    let flags = flags | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat2(
-        root,
-        relative,
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )?)
+    Ok(jettison_layer::open_in_root(root, path.as_bytes(), flags)?)
 }
 
 /// `/etc/passwd` and `/etc/group` of a root file system.

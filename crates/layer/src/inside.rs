@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result};
 
 /// Never leave the root: links and `..` are resolved as if the root were `/`.
@@ -11,6 +11,17 @@ pub(crate) const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlag
 /// Never leave the root, and follow no link at all.
 pub(crate) const NO_LINKS: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// Tries before the kernel is no longer asked: it wants another one when anybody renames or mounts anything while it
+/// goes through a `..`, and on overlayfs it can want that for ever (seen on Linux 6.18).
+const TRIES_MAX: usize = 8;
+/// As many links as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// Opens `path` as if `root` were `/`: wherever links lead, never outside.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    open(root, path, flags, IN_ROOT)
+}
 
 /// Opens `path` (empty: the root itself).
 pub(crate) fn open(
@@ -20,13 +31,62 @@ pub(crate) fn open(
     resolve: ResolveFlags,
 ) -> Result<OwnedFd> {
     let path: &[u8] = if path.is_empty() { b"." } else { path };
-    loop {
-        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // The kernel asks for another try when a rename went on meanwhile.
+    let flags = flags | OFlags::CLOEXEC;
+    for _ in 0..TRIES_MAX {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
     }
+    if resolve.contains(ResolveFlags::IN_ROOT) { open_by_name(root, path, flags) } else { Err(Errno::AGAIN) }
+}
+
+/// What [`IN_ROOT`] means, name by name: no link is ever followed by the kernel, and `..` goes back the way we came, so
+/// that nothing leads out whatever is renamed meanwhile.
+fn open_by_name(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    let names = |path: &[u8]| -> Vec<Vec<u8>> {
+        // A slash at the end asks for a directory, as `/.` does.
+        let end = path.ends_with(b"/").then_some(&b"."[..]);
+        let names = path.split(|b| *b == b'/').filter(|name| !name.is_empty()).chain(end);
+        let mut names: Vec<Vec<u8>> = names.map(<[u8]>::to_vec).collect();
+        names.reverse();
+        names
+    };
+    let mut todo = names(path);
+    let mut way: Vec<OwnedFd> = Vec::new();
+    let mut links = 0;
+    let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    while let Some(name) = todo.pop() {
+        let parent = way.last().map_or(root, AsFd::as_fd);
+        if name == b"." || name == b".." {
+            if FileType::from_raw_mode(rustix::fs::fstat(parent)?.st_mode) != FileType::Directory {
+                return Err(Errno::NOTDIR);
+            }
+            if name == b".." {
+                way.pop();
+            }
+            continue;
+        }
+        let found = rustix::fs::openat(parent, &name[..], handle, Mode::empty())?;
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+        if kind != FileType::Symlink || (todo.is_empty() && flags.contains(OFlags::NOFOLLOW)) {
+            if todo.is_empty() {
+                return rustix::fs::openat(parent, &name[..], flags | OFlags::NOFOLLOW, Mode::empty());
+            }
+            way.push(found);
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return Err(Errno::LOOP);
+        }
+        let target = rustix::fs::readlinkat(&found, "", Vec::new())?.into_bytes();
+        if target.starts_with(b"/") {
+            way.clear();
+        }
+        todo.extend(names(&target));
+    }
+    rustix::fs::openat(way.last().map_or(root, AsFd::as_fd), ".", flags, Mode::empty())
 }
 
 /// Opens a directory for reading and as a base for further calls.
@@ -100,4 +160,69 @@ pub(crate) fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         remove(directory.as_fd(), child.as_bytes())?;
     }
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+
+    /// Both ways mean the same, whatever is asked for.
+    #[test]
+    fn by_name_as_by_the_kernel() {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/f"), "f").unwrap();
+        fs::write(base.path().join("outside"), "o").unwrap();
+        symlink("../../../../a", root.join("up")).unwrap();
+        symlink("/a/b", root.join("abs")).unwrap();
+        symlink("../outside", root.join("out")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink("f", root.join("a/b/l")).unwrap();
+        symlink("..", root.join("a/b/parent")).unwrap();
+        let paths = [
+            ".",
+            "a",
+            "a/b/f",
+            "a/b/f/",
+            "/a//./b/f",
+            "a/..",
+            "..",
+            "../..",
+            "up/b/f",
+            "abs/f",
+            "abs/../b/l",
+            "out",
+            "dangling",
+            "loop",
+            "loop/x",
+            "a/b/l",
+            "a/b/l/x",
+            "a/b/parent/b/f",
+            "nothing",
+            "nothing/..",
+            "a/b/f/..",
+        ];
+        let root = File::open(&root).unwrap();
+        let what = |found: Result<OwnedFd>| {
+            found.map(|fd| {
+                let stat = rustix::fs::fstat(&fd).unwrap();
+                (stat.st_ino, FileType::from_raw_mode(stat.st_mode))
+            })
+        };
+        for path in paths {
+            for flags in [OFlags::PATH, OFlags::PATH | OFlags::NOFOLLOW, OFlags::RDONLY, OFlags::DIRECTORY] {
+                let flags = flags | OFlags::CLOEXEC;
+                let kernel = (0..10_000)
+                    .map(|_| rustix::fs::openat2(&root, path, flags, Mode::empty(), IN_ROOT))
+                    .find(|found| !matches!(found, Err(Errno::AGAIN)));
+                let kernel = kernel.expect("nobody renames all the time");
+                let ours = open_by_name(root.as_fd(), path.as_bytes(), flags);
+                assert_eq!(what(ours), what(kernel), "{path} {flags:?}");
+            }
+        }
+    }
 }

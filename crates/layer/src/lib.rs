@@ -26,5 +26,6 @@ pub use diff::diff;
 pub use encode::{Chunk, ChunkMemory, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, encode};
 pub use entry::{Entry, Kind};
 pub use error::Error;
+pub use inside::open_in_root;
 pub use tar_stream::unpack_archive;
 pub use walk::walk;

@@ -60,10 +60,32 @@ impl Around for Unobserved {
 pub(crate) fn resolve(
     root: BorrowedFd<'_>,
     path: &OsStr,
-    mut make: Option<&mut Make<'_>>,
+    make: Option<&mut Make<'_>>,
 ) -> Result<OwnedFd, Errno> {
+    match walk(root, path, make)?.pop() {
+        Some((fd, _)) => Ok(fd),
+        None => rustix::io::fcntl_dupfd_cloexec(root, 0),
+    }
+}
+
+/// Opens what `path` means inside `root`. By our own walk: where somebody renames or mounts, be it elsewhere, the kernel
+/// refuses to go through `..` inside a root (EAGAIN), and on overlayfs it can refuse for ever (seen on Linux 6.18).
+pub(crate) fn open(root: BorrowedFd<'_>, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut way = walk(root, path, None)?;
+    match way.pop() {
+        Some((_, name)) => openat(way.last().map_or(root, |(fd, _)| fd.as_fd()), name, flags, Mode::empty()),
+        None => openat(root, ".", flags, Mode::empty()),
+    }
+}
+
+/// The open directories from the root downwards to what `path` means, with their names.
+fn walk(
+    root: BorrowedFd<'_>,
+    path: &OsStr,
+    mut make: Option<&mut Make<'_>>,
+) -> Result<Vec<(OwnedFd, OsString)>, Errno> {
     let mut todo: VecDeque<OsString> = components(path).collect();
-    // Where we are: the open directories from the root downwards, with their names.
     let mut way: Vec<(OwnedFd, OsString)> = Vec::new();
     let mut links = 0;
     while let Some(name) = todo.pop_front() {
@@ -97,10 +119,7 @@ pub(crate) fn resolve(
             todo.push_front(component);
         }
     }
-    match way.pop() {
-        Some((fd, _)) => Ok(fd),
-        None => rustix::io::fcntl_dupfd_cloexec(root, 0),
-    }
+    Ok(way)
 }
 
 /// The names in a path; `.` and empty ones say nothing.
@@ -180,7 +199,12 @@ mod tests {
         assert_eq!(make(&root, "/loop/x", Leaf::Directory), Err(Errno::LOOP));
         assert_eq!(make(&root, "/conf/x", Leaf::Directory), Err(Errno::NOTDIR));
         assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 1, "nothing outside");
-        let open = File::open(&root).unwrap();
-        assert_eq!(resolve(open.as_fd(), OsStr::new("nothing"), None).unwrap_err(), Errno::NOENT);
+        let root = File::open(&root).unwrap();
+        assert_eq!(resolve(root.as_fd(), OsStr::new("nothing"), None).unwrap_err(), Errno::NOENT);
+        let inode = |fd: OwnedFd| rustix::fs::fstat(&fd).unwrap().st_ino;
+        for path in ["conf", "/", "var-run/deep/../.."] {
+            let opened = open(root.as_fd(), OsStr::new(path), OFlags::RDONLY).map(inode);
+            assert_eq!(opened, resolve(root.as_fd(), OsStr::new(path), None).map(inode), "{path}");
+        }
     }
 }

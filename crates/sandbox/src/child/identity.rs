@@ -8,18 +8,20 @@
 //! | number not in passwd | that uid, gid 0 | – |
 //! | `user:group` | that uid, that gid | – |
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::iter;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::Error;
 use crate::error::Context as _;
+use crate::in_root;
 
 /// passwd and group are read up to here (BuildKit's limit).
 const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
@@ -168,9 +170,8 @@ fn lines(text: &str) -> impl Iterator<Item = Fields<'_>> {
 
 /// Reads a file of the root. `None` if it is not there or not an ordinary file (a pipe would hold us up).
 fn read(root: BorrowedFd<'_>, path: &str) -> Option<String> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let fd = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = in_root::open(root, OsStr::new(path), flags).ok()?;
     if FileType::from_raw_mode(rustix::fs::fstat(&fd).ok()?.st_mode) != FileType::RegularFile {
         return None;
     }
@@ -274,8 +275,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
         let open = File::open(root.path()).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, root.path().join("etc/passwd"), FileType::Fifo, Mode::RUSR, 0)
-            .unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.path().join("etc/passwd"),
+            FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         std::os::unix::fs::symlink("/etc/hostname", root.path().join("etc/group")).unwrap();
         assert_eq!(read(open.as_fd(), "etc/passwd"), None);
         assert_eq!(read(open.as_fd(), "etc/group"), None);

@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, openat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, openat};
 use rustix::mount::MountAttrFlags;
 use rustix::process::{Gid, Uid};
 
@@ -119,16 +119,11 @@ fn open_source(place: &Place<'_>, source: &Source, recursive: bool) -> Result<Ow
             }
             // What is attached nowhere cannot be cloned by older kernels.
             mounts::attach(&whole, place.directory("whole").mounting(&what, "")?).mounting(&what, "")?;
-            let part = open_inside(&whole, path).mounting(&what, "")?;
+            // What it leads through was not chosen by us.
+            let part = resolve(whole.as_fd(), path.as_os_str(), None).mounting(&what, "")?;
             mounts::clone(&part, Path::new(""), recursive).mounting(what, "")
         }
     }
-}
-
-/// Opens a path as if `root` were `/`: what it leads through was not chosen by us.
-fn open_inside(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?)
 }
 
 fn bind(
