@@ -21,6 +21,7 @@ pub(crate) struct Layer {
 /// The two documents of an image, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Documents {
+    pub(crate) parsed_config: ImageConfig,
     pub(crate) config: Vec<u8>,
     pub(crate) config_descriptor: Descriptor,
     pub(crate) manifest: Vec<u8>,
@@ -57,7 +58,8 @@ pub(crate) fn assemble(
         empty_layer: entry.step.is_none(),
         ..History::default()
     }));
-    let config = to_canonical_json(&config);
+    let parsed_config = config;
+    let config = to_canonical_json(&parsed_config);
     let config_descriptor = Descriptor::new(config_type, Digest::sha256(&config), config.len() as u64);
     let manifest = Manifest {
         schema_version: 2,
@@ -70,7 +72,7 @@ pub(crate) fn assemble(
     let manifest = to_canonical_json(&manifest);
     let manifest_descriptor =
         Descriptor::new(manifest_type, Digest::sha256(&manifest), manifest.len() as u64);
-    Documents { config, config_descriptor, manifest, manifest_descriptor }
+    Documents { parsed_config, config, config_descriptor, manifest, manifest_descriptor }
 }
 
 /// The index over images, each with its platform.
@@ -156,6 +158,7 @@ mod tests {
                 plan::HistoryEntry { created_by: "COPY a /a # buildkit".into(), step: Some(0) },
                 plan::HistoryEntry { created_by: "CMD [\"/a\"]".into(), step: None },
             ],
+            places: plan::Places::default(),
         };
         let layer = Layer {
             diff_id: Digest::sha256(b"tar"),

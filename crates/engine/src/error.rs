@@ -13,6 +13,8 @@ use jettison_registry as registry;
 use jettison_sandbox as sandbox;
 use jettison_store as store;
 
+use crate::event::Verdict;
+
 /// Everything that can go wrong here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -168,6 +170,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The inspector refused the image. Nothing was named, written or pushed.
+    #[error("the image cannot start; nothing was named, written or pushed")]
+    Refused(Box<Verdict>),
+    /// The image could not be inspected.
+    #[error("cannot inspect the image: {0}")]
+    Inspection(String),
     /// The user gave up, or another step failed first.
     #[error("canceled")]
     Canceled,

@@ -5,6 +5,9 @@ use std::time::Duration;
 use jettison_dockerfile::Diagnostic;
 use jettison_oci::Digest;
 
+/// A place in the Dockerfile.
+pub use jettison_dockerfile::Span;
+
 /// Identifies a row of the progress view: a step, a pull, an export.
 pub type TaskId = usize;
 
@@ -73,6 +76,56 @@ pub enum Event {
     Warning(Diagnostic),
     /// A remark without a place: one line.
     Notice(String),
+    /// Whether the image starts: said once, when it is put together and has no name yet.
+    Verdict(Verdict),
+}
+
+/// Whether an image starts. Made by whoever inspects images (see `candidate.rs`); the engine only carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer.
+    pub outcome: Outcome,
+    /// What starts, in a few words: `/myserver (static)`.
+    pub program: String,
+    /// Why, the gravest first.
+    pub findings: Vec<Finding>,
+}
+
+/// The three answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It starts.
+    Starts,
+    /// It cannot be sure.
+    Unsure,
+    /// It cannot start.
+    CannotStart,
+}
+
+/// One reason of a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// Stable name of the rule.
+    pub rule: String,
+    /// One sentence.
+    pub message: String,
+    /// The instruction at fault.
+    pub span: Option<Span>,
+    /// Ways out: what each does, and text to paste.
+    pub fixes: Vec<(String, String)>,
+}
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// For information.
+    Note,
+    /// It cannot be sure.
+    Warning,
+    /// It cannot start.
+    Error,
 }
 
 /// Which of the two.

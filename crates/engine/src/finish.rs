@@ -12,6 +12,7 @@ use jettison_store::{LayerRecord, SnapshotId};
 use crate::assemble::{self, Documents, Layer};
 use crate::build::Build;
 use crate::error::Error;
+use crate::event::Verdict;
 use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
@@ -28,14 +29,17 @@ pub(crate) struct Finished {
     image: Option<(ArchiveImage, BuiltImage)>,
     /// Its files, if an output wants them.
     root: Option<OwnedFd>,
+    /// What the inspector said of the image.
+    verdict: Option<Verdict>,
 }
 
 /// Makes the outputs of all platforms.
 pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<BuildOutcome, Error> {
     let first = &builds[0];
     let platforms: Vec<Platform> = builds.iter().map(|build| build.plan.platform.clone()).collect();
-    let (mut images, mut trees) = (Vec::new(), Vec::new());
+    let (mut images, mut trees, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
     for (result, platform) in finished.into_iter().zip(&platforms) {
+        verdicts.extend(result.verdict.map(|verdict| (platform.clone(), verdict)));
         images.extend(result.image);
         trees.extend(result.root.map(|root| (root, platform)));
     }
@@ -46,6 +50,7 @@ pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<B
         steps_cached: 0,
         tagged: Vec::new(),
         pushed: Vec::new(),
+        verdicts,
     };
     let whole = match (images.pop(), images.is_empty() && !first.request.index) {
         (None, _) => None,
@@ -94,7 +99,7 @@ impl Build<'_> {
                 descriptor,
                 names: self.request.tags.clone(),
             };
-            Some((archive_image, self.built(&documents, &layers)?))
+            Some((archive_image, self.built(&documents, &layers)?, self.inspect(&documents)?))
         } else {
             None
         };
@@ -105,7 +110,11 @@ impl Build<'_> {
         } else {
             None
         };
-        Ok(Finished { image, root })
+        let (image, verdict) = match image {
+            Some((image, built, verdict)) => (Some((image, built)), verdict),
+            None => (None, None),
+        };
+        Ok(Finished { image, root, verdict })
     }
 
     /// The index over the images of all platforms, written into the store.

@@ -8,7 +8,9 @@ use jettison_registry::Client;
 use jettison_store::Store;
 
 use crate::cancel::Cancel;
+use crate::candidate::Files;
 use crate::error::Error;
+use crate::filesystem;
 
 /// Largest manifest, index or config that is read into memory, bytes (go-containerregistry's limit is 100 MiB for
 /// manifests; no real one comes near 4).
@@ -114,6 +116,17 @@ impl Images<'_> {
             return Ok(None);
         }
         Ok(Some(Image { reference: reference.clone(), descriptor, manifest, config, index }))
+    }
+
+    /// The files of an image: merged if they are unpacked and can be mounted here, else the layers that hold them.
+    pub fn files(&self, image: &Image) -> Result<Files, Error> {
+        if let Some(snapshot) = self.unpacked(image)?
+            && let Ok(root) = filesystem::open(self.store, snapshot.as_ref())
+        {
+            return Ok(Files::Merged(root));
+        }
+        let diff_ids = image.config.rootfs.diff_ids.iter().cloned();
+        Ok(Files::Layers(image.manifest.layers.iter().cloned().zip(diff_ids).collect()))
     }
 
     fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {

@@ -7,6 +7,7 @@
 mod assemble;
 mod build;
 mod cancel;
+mod candidate;
 mod checks;
 mod context;
 mod demand;
@@ -33,6 +34,7 @@ mod tasks;
 
 pub use build::build;
 pub use cancel::{Cancel, Guard};
+pub use candidate::{Bringer, Candidate, Files, Inspection, Inspector, Instruction, Origin};
 pub use checks::{Checked, check};
 pub use error::Error;
 pub use images::{Image, Images};

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
 use jettison_plan as plan;
 use jettison_sandbox::Limit;
 
+use crate::candidate::Inspector;
+use crate::event::Verdict;
 use crate::fetch::Fetched;
 
 /// Everything that decides what is built and where it goes.
@@ -53,6 +56,8 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Most RUN steps at the same time.
     pub steps_max: usize,
+    /// Who looks at the image before it is named, written or pushed, and may refuse it.
+    pub inspector: Option<Arc<dyn Inspector>>,
 }
 
 /// What RUN may have beyond the ordinary. Source: BuildKit `util/entitlements`.
@@ -224,6 +229,8 @@ pub struct BuildOutcome {
     pub tagged: Vec<Reference>,
     /// Names that were pushed, with the digest there.
     pub pushed: Vec<(Reference, Digest)>,
+    /// What the inspector said of the image of each platform.
+    pub verdicts: Vec<(Platform, Verdict)>,
 }
 
 /// A finished image.

@@ -11,4 +11,4 @@ pub mod proof;
 pub mod tree;
 
 pub use proof::{Finding, Fix, Image, Provenance, Report, Severity, Source, Subject, Verdict, prove};
-pub use tree::{Directory, Identity, MemoryTree, Node, NodeKind, Tree, View};
+pub use tree::{Directory, Identity, LayerTree, MemoryTree, Node, NodeKind, Tree, View};

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Load(Load),
     /// Start an image in the sandbox that builds use, on the host's network
     Run(Run),
+    /// Say whether an image can start, and what to do if not
+    Verify(Verify),
     /// Store credentials for a registry
     Login(Login),
     /// Forget the credentials for a registry
@@ -166,6 +168,16 @@ pub(crate) struct Build {
     /// Do something else than build: `check`, `outline` (what the target takes), `targets`; with `,format=json`
     #[arg(long, value_name = "METHOD")]
     pub(crate) call: Option<String>,
+    /// Whether the image can start: warn, fail with `error`, say nothing with `off`; `run` starts it in the sandbox as well
+    #[arg(
+        long,
+        env = "JETTISON_VERIFY",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "warn",
+        value_name = "MODE"
+    )]
+    pub(crate) verify: Vec<VerifyMode>,
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -194,6 +206,19 @@ pub(crate) enum CheckFormat {
     Json,
     /// SARIF 2.1.0, for editors and code hosts
     Sarif,
+}
+
+/// What to do about an image that cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyMode {
+    /// Say so at the end
+    Warn,
+    /// Fail before anything is named, written or pushed
+    Error,
+    /// Do not look
+    Off,
+    /// Start it in the sandbox, without a network, as well
+    Run,
 }
 
 /// How progress is shown.
@@ -369,6 +394,32 @@ pub(crate) struct Run {
     /// Arguments instead of the image's CMD
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The image: a name in the store or a registry, an archive or a folder with an OCI layout
+    pub(crate) image: String,
+    /// Start it in the sandbox, without a network, as well
+    #[arg(long)]
+    pub(crate) run: bool,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
+    /// Platform of the image [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// Flags of `login`.

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Store = 5,
     /// This machine does not permit what is needed.
     Environment = 6,
+    /// The image cannot start, and this was asked to be an error.
+    CannotStart = 7,
 }
 
 /// A failure, ready to be printed.
@@ -216,6 +218,9 @@ impl From<engine::Error> for Failure {
                 }
             }
             E::Io { .. } | E::Layer { .. } => Self::new(Kind::Failed, message),
+            E::Refused(_) => Self::new(Kind::CannotStart, message)
+                .hint("--verify=warn says so and goes on, for a base image or a program in a volume"),
+            E::Inspection(_) => Self::new(Kind::Failed, message),
             E::Canceled => Self { canceled: true, ..Self::new(Kind::Failed, "canceled") },
         }
     }

@@ -18,9 +18,9 @@ use crate::tar_stream::{Member, TarStream};
 use crate::{Entry, Error, Kind};
 
 /// Prefix of whiteout names. Source: OCI image spec, `layer.md`.
-const WHITEOUT: &[u8] = b".wh.";
+pub(crate) const WHITEOUT: &[u8] = b".wh.";
 /// Name that hides everything below a directory.
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Prefix of AUFS's own notes, which mean nothing to anybody else.
 const AUFS_PRIVATE: &[u8] = b".wh..wh.";
 /// How overlayfs marks an opaque directory when mounted with `userxattr`.

@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod header;
 mod inside;
+mod members;
 mod names;
 pub mod select;
 mod tar_stream;
@@ -27,5 +28,6 @@ pub use encode::{Chunk, ChunkMemory, ENCODER_VERSION, EncodeOptions, Encoded, No
 pub use entry::{Entry, Kind};
 pub use error::Error;
 pub use inside::open_in_root;
+pub use members::{Change, Content, for_each_member};
 pub use tar_stream::unpack_archive;
 pub use walk::walk;

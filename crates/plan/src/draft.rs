@@ -3,7 +3,7 @@
 use jettison_oci::{ImageConfig, Platform, RootFs};
 
 use crate::environment::Environment;
-use crate::graph::{Fs, HistoryEntry, Stage, StageId, StepId};
+use crate::graph::{Fs, HistoryEntry, Places, Stage, StageId, StepId};
 
 /// PATH of images that say nothing (BuildKit `util/system` DefaultPathEnvUnix).
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -39,6 +39,8 @@ pub(crate) struct Draft {
     pub(crate) steps: Vec<(StepId, String)>,
     /// Whether this very stage has set CMD.
     pub(crate) cmd_set: bool,
+    /// The instructions that the config comes from.
+    pub(crate) places: Places,
 }
 
 impl Draft {
@@ -72,6 +74,7 @@ impl Draft {
             history: Vec::new(),
             steps: Vec::new(),
             cmd_set: false,
+            places: Places::default(),
         };
         (draft, triggers)
     }
@@ -146,6 +149,7 @@ impl Draft {
             steps: self.steps.into_iter().map(|(step, _)| step).collect(),
             config,
             history: self.history,
+            places: self.places,
         }
     }
 }

@@ -69,6 +69,43 @@ pub struct Stage {
     pub config: ImageConfig,
     /// New history entries, in order.
     pub history: Vec<HistoryEntry>,
+    /// The instructions that the config comes from.
+    pub places: Places,
+}
+
+/// Where each part of a config was said; `None` for what the base image brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// ENTRYPOINT.
+    pub entrypoint: Option<Span>,
+    /// CMD.
+    pub cmd: Option<Span>,
+    /// USER.
+    pub user: Option<Span>,
+    /// WORKDIR.
+    pub working_directory: Option<Span>,
+    /// HEALTHCHECK.
+    pub healthcheck: Option<Span>,
+    /// ENV, by the name as written.
+    pub variables: BTreeMap<String, Span>,
+}
+
+impl Places {
+    /// Notes an instruction that was folded into the config.
+    pub(crate) fn note(&mut self, kind: &jettison_dockerfile::Kind, span: Span) {
+        use jettison_dockerfile::Kind;
+        match kind {
+            Kind::Entrypoint(_) => self.entrypoint = Some(span),
+            Kind::Cmd(_) => self.cmd = Some(span),
+            Kind::User(_) => self.user = Some(span),
+            Kind::Workdir(_) => self.working_directory = Some(span),
+            Kind::Healthcheck(_) => self.healthcheck = Some(span),
+            Kind::Env(pairs) => {
+                self.variables.extend(pairs.iter().map(|pair| (pair.key.value.clone(), span)));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A history entry to be.

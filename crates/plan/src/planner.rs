@@ -239,6 +239,7 @@ impl<'a> Planner<'a> {
     }
 
     fn instruction(&mut self, draft: &mut Draft, kind: &Kind, at: At<'_>) -> Result<(), Diagnostic> {
+        draft.places.note(kind, at.span);
         match kind {
             Kind::Add(add) => self.add(draft, add, at),
             Kind::Copy(copy) => self.copy(draft, copy, at),

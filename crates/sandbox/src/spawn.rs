@@ -4,18 +4,24 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, Seek as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::MemfdFlags;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
 };
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Context as _;
 use crate::protocol::{self, Message};
 use crate::{Error, Spec, Stdio, executable, sys};
+
+/// Longest wait for an answer of a port on the loopback interface.
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Must be the first call in `main`: if this process is a child that sets up a sandbox, it never returns.
 pub fn init() {
@@ -102,6 +108,25 @@ impl Killer {
         if let Some(signal) = Signal::from_named_raw(signal) {
             let _ = pidfd_send_signal(&*self.first, signal);
         }
+    }
+}
+
+impl Killer {
+    /// Whether something accepts connections to a TCP port of the process's own loopback interface.
+    ///
+    /// # Errors
+    /// If its network namespace cannot be entered (the process has ended, or we have no right to).
+    pub fn answers(&self, port: u16) -> io::Result<bool> {
+        let first = Arc::clone(&self.first);
+        // A thread is in one network namespace; this one ends in the other.
+        let asked = std::thread::spawn(move || -> io::Result<bool> {
+            move_into_thread_name_spaces(first.as_fd(), ThreadNameSpaceType::NETWORK)?;
+            let hosts: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            let connects =
+                |host: &IpAddr| TcpStream::connect_timeout(&(*host, port).into(), CONNECT_TIME_MAX).is_ok();
+            Ok(hosts.iter().any(connects))
+        });
+        asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

@@ -17,6 +17,7 @@ mod plain;
 mod rawjson;
 mod summary;
 pub mod table;
+mod verdict;
 mod view;
 
 pub use frame::{Size, final_frame, frame};
@@ -25,4 +26,5 @@ pub use model::{Origin, State, Status, Task};
 pub use plain::Plain;
 pub use rawjson::RawJson;
 pub use summary::summary;
+pub use verdict::verdict;
 pub use view::{Mode, Screen, View};

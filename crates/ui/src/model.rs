@@ -23,7 +23,7 @@ pub struct Origin {
 
 impl Origin {
     /// `Dockerfile:3` for a byte offset.
-    fn place(&self, offset: usize) -> String {
+    pub(crate) fn place(&self, offset: usize) -> String {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = before.split(|byte| *byte == b'\n').count();
         format!("{}:{line}", self.name)
@@ -188,6 +188,11 @@ impl State {
         self.started.iter().map(|id| &self.tasks[*id])
     }
 
+    /// The Dockerfile that places refer to.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Remarks so far.
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
@@ -235,6 +240,8 @@ impl State {
                 self.remark(true, &format!("{place}: {}: {}", diagnostic.code, diagnostic.message));
             }
             Event::Notice(text) => self.remark(false, text),
+            // Shown when all else has been said: see `verdict.rs`.
+            Event::Verdict(_) => {}
         }
         Vec::new()
     }

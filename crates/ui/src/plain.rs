@@ -47,7 +47,11 @@ impl Plain {
                 lines.push(format!("{} {}", number(*task), self.ending(*task)));
             }
             Event::Transfer { task, .. } => lines.extend(self.transfers(*task, now)),
-            Event::Planned { .. } | Event::TaskAdded { .. } | Event::Warning(_) | Event::Notice(_) => {}
+            Event::Planned { .. }
+            | Event::TaskAdded { .. }
+            | Event::Warning(_)
+            | Event::Notice(_)
+            | Event::Verdict(_) => {}
         }
         for remark in &self.state.remarks()[self.remarks_shown..] {
             lines.push(if remark.warning {

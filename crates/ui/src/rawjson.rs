@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jettison_engine::event::{Event, Stream, TaskId};
+use jettison_engine::event::{Event, Finding, Stream, TaskId, Verdict, Weight};
 use jettison_oci::{Digest, time};
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ impl RawJson {
         &self.state
     }
 
-    /// The line that `event` at time `now` adds, ended; empty if it adds none.
+    /// The line that `event` at time `now` adds, ended.
     pub fn line(&mut self, event: &Event, now: Duration) -> String {
         let remarks = self.state.remarks().len();
         self.state.apply(event, now);
@@ -58,6 +58,7 @@ impl RawJson {
                 "total": total_bytes.unwrap_or(0),
                 "timestamp": self.time(now),
             }]}),
+            Event::Verdict(verdict) => json!({"warnings": self.warnings(verdict)}),
             Event::Warning(_) | Event::Notice(_) => {
                 let fresh = &self.state.remarks()[remarks..];
                 let warning = |remark: &Remark| {
@@ -68,6 +69,19 @@ impl RawJson {
             }
         };
         format!("{value}\n")
+    }
+
+    /// Reasons of a verdict as warnings, those that keep the image from starting first.
+    fn warnings(&self, verdict: &Verdict) -> Vec<Value> {
+        let findings = verdict.findings.iter().filter(|finding| finding.weight > Weight::Note);
+        let warning = |finding: &Finding| {
+            let place = finding.span.map(|span| format!("{}: ", self.state.origin().place(span.start)));
+            let text = format!("{}{}: {}", place.unwrap_or_default(), finding.rule, finding.message);
+            let fixes: Vec<String> =
+                finding.fixes.iter().map(|(how, text)| STANDARD.encode(format!("{how}: {text}"))).collect();
+            json!({"level": 1, "short": STANDARD.encode(text), "detail": fixes})
+        };
+        findings.map(warning).collect()
     }
 
     fn vertex(&self, task: TaskId, now: Duration) -> Value {

@@ -22,6 +22,7 @@ const BUNDLES: [&str; 6] = [
 /// Texts in a program that say what it may look for.
 const ZONES: &str = "/usr/share/zoneinfo";
 const OWN_ZONES: &str = "time/tzdata";
+const GO: &str = "Go buildinf:";
 /// Libraries that read the bundle of certificates.
 const TLS_LIBRARIES: [&[u8]; 4] = [b"libssl.so", b"libgnutls.so", b"libcurl.so", b"libmbedtls.so"];
 /// Functions of the C library that load a library when they are called, and which.
@@ -34,14 +35,14 @@ impl Proof<'_> {
     /// Everything that is not sure of a program that was found.
     pub(super) fn doubts(&mut self, program: &Program) -> io::Result<()> {
         let Some(binary) = &program.binary else { return Ok(()) };
-        let texts: Vec<&str> = BUNDLES.iter().copied().chain([ZONES, OWN_ZONES]).collect();
+        let texts: Vec<&str> = BUNDLES.iter().copied().chain([ZONES, OWN_ZONES, GO]).collect();
         let found = contains_any(&*self.view.open(binary)?, &texts)?;
         let mentions_bundle = found[..BUNDLES.len()].contains(&true);
-        let (zones, own_zones) = (found[BUNDLES.len()], found[BUNDLES.len() + 1]);
+        let [zones, own_zones, is_go] = [0, 1, 2].map(|index| found[BUNDLES.len() + index]);
         let no_objects = Vec::new();
         let objects = program.closure.as_ref().map_or(&no_objects, |closure| &closure.objects);
         self.certificates(program, mentions_bundle, objects)?;
-        self.time_zones(program, zones && !own_zones)?;
+        self.time_zones(program, zones && !own_zones, is_go)?;
         if let Some(closure) = &program.closure {
             self.locale(closure)?;
             self.name_service(closure)?;
@@ -75,13 +76,22 @@ impl Proof<'_> {
         Ok(())
     }
 
-    fn time_zones(&mut self, program: &Program, mentioned: bool) -> io::Result<()> {
-        if !mentioned || self.variable("ZONEINFO").is_some() || self.view.exists(ZONES.as_bytes())? {
-            return Ok(());
-        }
+    /// C programs read the zone of TZ and do with UTC otherwise; Go programs may ask for any.
+    fn time_zones(&mut self, program: &Program, mentioned: bool, is_go: bool) -> io::Result<()> {
         let path = shown(&program.place.path);
-        let message =
-            format!("time zones: if {path} uses a zone other than UTC it fails, for the image has none");
+        let zone = self.variable("TZ").map(|zone| zone.trim_start_matches(':')).unwrap_or_default();
+        let is_name = zone.contains('/') && !zone.starts_with('/');
+        let message = if mentioned && is_name && !self.view.exists(format!("{ZONES}/{zone}").as_bytes())? {
+            format!("time zones: TZ is {zone}, which the image does not have; {path} uses UTC")
+        } else if mentioned
+            && is_go
+            && self.variable("ZONEINFO").is_none()
+            && !self.view.exists(ZONES.as_bytes())?
+        {
+            format!("time zones: if {path} uses a zone other than UTC it fails, for the image has none")
+        } else {
+            return Ok(());
+        };
         let stage = self.stage_with(&program.place, ZONES)?;
         let finding = self.warning("time-zones", Subject::File(path), message);
         bring(finding, stage, ZONES);

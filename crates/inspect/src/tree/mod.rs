@@ -1,10 +1,12 @@
 //! Trees: the merged files of an image, to look into without changing or running anything.
 //!
 //! A [`Tree`] answers about exact paths and follows no link; [`View`] (`view.rs`) resolves paths as the kernel would.
-//! `directory.rs` is a mounted or unpacked root, `memory.rs` a tree made of values.
+//! `directory.rs` is a mounted or unpacked root, `layers.rs` an index over layers that nobody unpacked, `memory.rs` a tree
+//! made of values.
 
 mod directory;
 mod identity;
+mod layers;
 mod memory;
 mod view;
 
@@ -13,6 +15,7 @@ use std::io;
 
 pub use directory::Directory;
 pub use identity::{Identity, UnknownName};
+pub use layers::LayerTree;
 pub use memory::MemoryTree;
 pub use view::{Headers, Place, View, Walk};
 

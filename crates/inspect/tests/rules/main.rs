@@ -7,6 +7,7 @@
 
 mod elf_file;
 mod hostile;
+mod layers;
 mod proofs;
 mod search;
 

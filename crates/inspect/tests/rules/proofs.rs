@@ -324,13 +324,19 @@ fn doubts() {
         .symbol("pthread_cancel")
         .symbol("iconv_open")
         .symbol("getaddrinfo")
-        .tail(b"/etc/ssl/certs/ca-certificates.crt\0/usr/share/zoneinfo/\0");
+        .tail(b"/etc/ssl/certs/ca-certificates.crt\0/usr/share/zoneinfo/\0\xff Go buildinf:\0\0");
     let old = ElfFile::library("libc.so.6").defines(&["GLIBC_2.2.5", "GLIBC_2.31"]);
     let tree = glibc().file("/lib64/libc.so.6", 0o755, old.bytes()).file("/app", 0o755, file.bytes());
     let mut config = cmd(&["/app"]);
     config.env.push("LANG=de_DE.UTF-8".into());
     config.env.push("LD_PRELOAD=libjemalloc.so.2".into());
     insta::assert_snapshot!("doubt_all", said(&tree, &config));
+    let c = ElfFile::program().tail(b"/usr/share/zoneinfo").bytes();
+    let tree = MemoryTree::new().file("/app", 0o755, c);
+    let mut config = cmd(&["/app"]);
+    insta::assert_snapshot!(said(&tree, &config), @"Starts: /app (static)");
+    config.env.push("TZ=Europe/Berlin".into());
+    insta::assert_snapshot!("doubt_zone_of_tz", said(&tree, &config));
     let tree = MemoryTree::new()
         .file("/app", 0o755, ElfFile::program().tail(b"/etc/ssl/cert.pem /usr/share/zoneinfo").bytes())
         .file("/etc/pki/tls/certs/ca-bundle.crt", 0o644, "x")

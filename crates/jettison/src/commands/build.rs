@@ -18,6 +18,7 @@ use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
 use crate::progress::{View, print_summary};
+use crate::proof;
 
 /// RUN steps at the same time for each core: steps often wait for the network, so more than one.
 const STEPS_PER_CORE: usize = 4;
@@ -49,6 +50,9 @@ fn carry_out(
     let view = View::start(mode, &request.dockerfile.name, source);
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
     view.finish(outcome.is_ok());
+    if let Err(jettison_engine::Error::Refused(verdict)) = &outcome {
+        proof::print(verdict, &request.dockerfile.name, source);
+    }
     let outcome = outcome?;
     if args.load {
         docker_daemon::load(store, &request.tags, &outcome)?;
@@ -66,10 +70,15 @@ fn carry_out(
         print_summary(image);
     }
     let stdout_taken = request.outputs.iter().any(flags::writes_to_stdout);
-    match &outcome.image {
-        Some(image) if !stdout_taken => print(&format!("{}\n", image.manifest.digest)),
-        _ => Ok(ExitCode::SUCCESS),
+    if let (Some(image), false) = (&outcome.image, stdout_taken) {
+        print(&format!("{}\n", image.manifest.digest))?;
     }
+    // Last of all, so that it is what people see.
+    let told = |verdict: &_| mode != Progress::Rawjson && proof::is_told(verdict, args.quiet, shown);
+    if let Some(verdict) = outcome.verdict.filter(told) {
+        proof::print(&verdict, &request.dockerfile.name, source);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
@@ -134,6 +143,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         agents,
         threads: cores,
         steps_max: args.jobs.unwrap_or(cores * STEPS_PER_CORE).max(1),
+        inspector: proof::Prover::for_modes(&args.verify),
     })
 }
 

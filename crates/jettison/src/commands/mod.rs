@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 mod docker_daemon;
 pub(crate) mod du;
+mod image_source;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod load;
@@ -25,6 +26,7 @@ pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod tag;
 mod targets;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use std::io::Write;

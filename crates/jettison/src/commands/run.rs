@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::progress;
 
 /// PATH of an image that sets none. Source: BuildKit `util/system/path.go`.
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) fn run(args: Run, environment: &Environment) -> Result<ExitCode, Failure> {
     match start(&args, environment) {

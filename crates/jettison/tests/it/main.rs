@@ -25,4 +25,5 @@ mod run;
 mod signals;
 mod ssh;
 mod store_commands;
+mod verify;
 mod web;

@@ -1,0 +1,241 @@
+//! The image of a build before it has a name: what an inspector may ask of it.
+//!
+//! The engine does not know how images are judged (crate `inspect` does, and stands beside it); whoever makes the
+//! request hands in an [`Inspector`]. It is called when the image is put together and nothing has left the store yet.
+
+use std::fmt::Debug;
+use std::os::fd::{AsFd, OwnedFd};
+
+use jettison_dockerfile::Span;
+use jettison_oci::{Descriptor, Digest, ImageConfig, Platform};
+use jettison_plan::{self as plan, Action, Fs, StepId};
+use jettison_store::{SnapshotId, Store};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::assemble::Documents;
+use crate::build::Build;
+use crate::cancel::Cancel;
+use crate::demand;
+use crate::error::Error;
+use crate::event::{Event, Verdict};
+use crate::filesystem;
+use crate::tasks::Done;
+
+/// Judges images.
+pub trait Inspector: Debug + Send + Sync {
+    /// Says what to think of an image that was just put together.
+    fn inspect(&self, candidate: &Candidate<'_>) -> Result<Inspection, Error>;
+
+    /// What people see while it takes its time; `None`: it does not.
+    fn task(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The answer of an inspector.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// What it thinks.
+    pub verdict: Verdict,
+    /// Whether the build is to fail now.
+    pub refuse: bool,
+}
+
+/// An image that is about to be named.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    build: &'a Build<'a>,
+    documents: &'a Documents,
+}
+
+/// The files of an image, in the form in which they are at hand.
+#[derive(Debug)]
+pub enum Files {
+    /// Merged, below this descriptor.
+    Merged(OwnedFd),
+    /// As layers, base first, each with the digest of its tar; nobody has unpacked them.
+    Layers(Vec<(Descriptor, Digest)>),
+}
+
+/// A part of the config that an instruction sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// ENTRYPOINT, or CMD if there is none.
+    Command,
+    /// USER.
+    User,
+    /// WORKDIR.
+    Workdir,
+    /// HEALTHCHECK.
+    Healthcheck,
+    /// ENV of this name.
+    Env(String),
+}
+
+/// The step that brought a file into the image.
+#[derive(Debug)]
+pub struct Bringer {
+    /// Its instruction.
+    pub span: Span,
+    /// The stage or image that it copied from, if it did.
+    pub from: Option<Origin>,
+}
+
+/// A stage or image that files were copied from.
+#[derive(Debug)]
+pub struct Origin {
+    /// What `COPY --from=` calls it.
+    pub name: String,
+    /// Its merged files.
+    pub root: OwnedFd,
+    /// Its RUN instructions as written, in order.
+    pub runs: Vec<String>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Its config.
+    pub fn config(&self) -> &'a ImageConfig {
+        &self.documents.parsed_config
+    }
+
+    /// Its platform.
+    pub fn platform(&self) -> &'a Platform {
+        &self.build.plan.platform
+    }
+
+    /// The store that it lies in.
+    pub fn store(&self) -> &'a Store {
+        self.build.images.store
+    }
+
+    /// Raised when the build is given up.
+    pub fn cancel(&self) -> &'a Cancel {
+        self.build.images.cancel
+    }
+
+    /// Its files.
+    pub fn files(&self) -> Result<Files, Error> {
+        let (base, steps) = self.build.target_chain();
+        let fs = steps.last().map_or(base, |step| Fs::Step(*step));
+        match self.build.fs_snapshot(fs)? {
+            Some(snapshot) => Ok(Files::Merged(filesystem::open(self.store(), snapshot.as_ref())?)),
+            None => {
+                let manifest: jettison_oci::Manifest =
+                    serde_json::from_slice(&self.documents.manifest).expect("we have just written it");
+                let diff_ids = self.config().rootfs.diff_ids.clone();
+                Ok(Files::Layers(manifest.layers.into_iter().zip(diff_ids).collect()))
+            }
+        }
+    }
+
+    /// The snapshot of its files: `Some(None)` for an image without any, `None` if it is not unpacked.
+    pub fn snapshot(&self) -> Result<Option<Option<SnapshotId>>, Error> {
+        let (base, steps) = self.build.target_chain();
+        self.build.fs_snapshot(steps.last().map_or(base, |step| Fs::Step(*step)))
+    }
+
+    /// Where a part of the config was said; the FROM line for what the base brought.
+    pub fn place(&self, instruction: &Instruction) -> Span {
+        let stage = self.build.plan.target();
+        let places = &stage.places;
+        let has_entrypoint =
+            self.config().config.entrypoint.as_ref().is_some_and(|entrypoint| !entrypoint.is_empty());
+        let said = match instruction {
+            Instruction::Command if has_entrypoint => places.entrypoint,
+            Instruction::Command => places.cmd,
+            Instruction::User => places.user,
+            Instruction::Workdir => places.working_directory,
+            Instruction::Healthcheck => places.healthcheck,
+            Instruction::Env(name) => places.variables.get(name).copied(),
+        };
+        said.unwrap_or(stage.span)
+    }
+
+    /// The place of the FROM line of the image.
+    pub fn from_place(&self) -> Span {
+        self.build.plan.target().span
+    }
+
+    /// The step that brought the file at `path` (relative, without links); `None` if it came with the base image.
+    pub fn brought_by(&self, path: &[u8]) -> Result<Option<Bringer>, Error> {
+        let (_, steps) = self.build.target_chain();
+        let Some(last) = steps.last() else { return Ok(None) };
+        let Some(snapshot) = self.build.progress(*last).snapshot else { return Ok(None) };
+        let chain = self.store().chain(&snapshot)?;
+        for (step, directory) in steps.iter().rev().zip(&chain) {
+            let directory = filesystem::open_directory(directory)?;
+            if has(&directory, path) {
+                let step = &self.build.plan.steps[*step];
+                let from = match &step.action {
+                    Action::Copy(plan::Copy { from: plan::Source::Fs(fs), .. }) => self.origin(*fs)?,
+                    _ => None,
+                };
+                return Ok(Some(Bringer { span: step.span, from }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn origin(&self, fs: Fs) -> Result<Option<Origin>, Error> {
+        let plan = &self.build.plan;
+        let name = match fs {
+            Fs::Scratch => return Ok(None),
+            Fs::Image(image) => plan.images[image].reference.familiar(),
+            Fs::Step(_) => {
+                let Some(stage) = plan.stages.iter().find(|stage| stage.result == fs) else {
+                    return Ok(None);
+                };
+                stage.name.clone().unwrap_or_else(|| stage.index.to_string())
+            }
+        };
+        let Some(snapshot) = self.build.fs_snapshot(fs)? else { return Ok(None) };
+        let (_, steps) = demand::chain(plan, fs);
+        Ok(Some(Origin {
+            name,
+            root: filesystem::open(self.store(), snapshot.as_ref())?,
+            runs: steps.iter().filter_map(|step| self.run_text(*step)).collect(),
+        }))
+    }
+
+    /// A RUN instruction as it is written in the Dockerfile.
+    fn run_text(&self, step: StepId) -> Option<String> {
+        let step = &self.build.plan.steps[step];
+        let Action::Run(_) = step.action else { return None };
+        let text = self.build.request.dockerfile.text.get(step.span.start..step.span.end)?;
+        Some(String::from_utf8_lossy(text).trim_end().to_owned())
+    }
+}
+
+/// Whether a snapshot's own directory has something at `path` (a whiteout is nothing).
+fn has(directory: &OwnedFd, path: &[u8]) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let Ok(handle) = rustix::fs::openat2(directory.as_fd(), path, flags, Mode::empty(), resolve) else {
+        return false;
+    };
+    rustix::fs::statat(&handle, c"", AtFlags::EMPTY_PATH)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice)
+}
+
+impl Build<'_> {
+    /// Asks the inspector of the request.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it refuses the image.
+    pub(crate) fn inspect(&self, documents: &Documents) -> Result<Option<Verdict>, Error> {
+        let Some(inspector) = &self.request.inspector else { return Ok(None) };
+        let candidate = Candidate { build: self, documents };
+        let inspection = match inspector.task() {
+            Some(name) => {
+                let task = self.tasks.add(name);
+                self.tasks.run(task, || Ok((inspector.inspect(&candidate)?, Done::Ran)))?
+            }
+            None => inspector.inspect(&candidate)?,
+        };
+        self.tasks.sink.emit(Event::Verdict(inspection.verdict.clone()));
+        if inspection.refuse {
+            return Err(Error::Refused(Box::new(inspection.verdict)));
+        }
+        Ok(Some(inspection.verdict))
+    }
+}

@@ -1,0 +1,245 @@
+//! The start-proof at the end of a build, and `jettison verify` of every kind of image.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::fixture::{Jettison, Ran, Registry, folder, have, program, skip};
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
+
+/// A server in C, for want of Go: linked to the C library, as `go build` does by default.
+const SERVER: &str = r#"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "hello")) { puts("hello from the image"); return 0; }
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(8080)};
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(s, (struct sockaddr *)&at, sizeof at) || listen(s, 4)) { perror("listen"); return 1; }
+    for (;;) close(accept(s, 0, 0));
+}
+"#;
+
+/// A build folder with a dynamically linked program and what it needs; `None` where there is no C compiler.
+fn dynamic(dockerfile: &str) -> Option<TempDir> {
+    if !have("gcc") {
+        return None;
+    }
+    if !Path::new(LOADER).exists() || !Path::new(LIBC).exists() {
+        skip("no glibc of Debian for amd64");
+        return None;
+    }
+    let folder = folder(dockerfile, &[("server.c", SERVER)]);
+    let out = folder.path().join("server");
+    let source = folder.path().join("server.c");
+    program("gcc", &["-o", out.to_str().unwrap(), source.to_str().unwrap()]).ok();
+    fs::copy(LOADER, folder.path().join("loader")).unwrap();
+    fs::copy(LIBC, folder.path().join("libc")).unwrap();
+    Some(folder)
+}
+
+/// The founding example as it is often written, with a compiler that links to the C library.
+const FOUNDING: &str = "\
+FROM busybox AS build
+COPY loader /lib64/ld-linux-x86-64.so.2
+COPY libc /lib/x86_64-linux-gnu/libc.so.6
+COPY . /app
+RUN cp /app/server /myserver
+
+FROM scratch
+COPY --from=build /myserver /myserver
+EXPOSE 8080
+CMD [\"myserver\"]
+";
+
+/// The text to paste below the line of a fix.
+fn fix(stderr: &str, how: &str) -> String {
+    let mut lines = stderr.lines().skip_while(|line| !line.contains(how)).skip(1);
+    let pasted = lines.by_ref().take_while(|line| line.starts_with("      ")).map(str::trim);
+    pasted.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_founding_example_taken_literally_and_after_the_printed_fixes() {
+    let Some(folder) = dynamic(FOUNDING) else { return };
+    let jettison = Jettison::with_busybox();
+    let ran = jettison.try_build(folder.path(), &["-t", "app"]);
+    assert_eq!(ran.code, 0, "it builds, as with any builder: {}", ran.stderr);
+    let last = ran.stderr.find("THIS IMAGE CANNOT START").unwrap();
+    assert!(ran.stderr[..last].contains("sha256:"), "the verdict comes last:\n{}", ran.stderr);
+    for words in ["error: ", "Dockerfile:10: \"myserver\" is not on PATH", "[command-not-found]"] {
+        assert!(ran.stderr.contains(words), "no {words:?} in:\n{}", ran.stderr);
+    }
+    for words in ["Dockerfile:8: /myserver is dynamically linked", LOADER, "[loader-missing]"] {
+        assert!(ran.stderr.contains(words), "no {words:?} in:\n{}", ran.stderr);
+    }
+    let command = fix(&ran.stderr, "name the file by its path");
+    let copies = fix(&ran.stderr, "bring what it needs from build");
+    assert_eq!(copies.lines().count(), 2, "{copies}");
+    let fixed =
+        FOUNDING.replace("CMD [\"myserver\"]", &command).replace("EXPOSE", &format!("{copies}\nEXPOSE"));
+    fs::write(folder.path().join("Dockerfile"), fixed).unwrap();
+    let ran = jettison.try_build(folder.path(), &["-t", "app", "--verify=error"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("starts: /myserver (dynamic, glibc, 1 library)"), "{}", ran.stderr);
+    assert_eq!(jettison.run(&["run", "app", "/myserver", "hello"]).ok(), "hello from the image");
+}
+
+const BROKEN: &str = "FROM scratch\nCOPY hello /hello\nCMD [\"hello\"]\n";
+
+#[test]
+fn an_error_comes_before_anything_is_named_or_written() {
+    let jettison = Jettison::new();
+    let folder = folder(BROKEN, &[("hello", "hi\n")]);
+    let out = folder.path().join("out.tar");
+    let iid = folder.path().join("iid");
+    let output = format!("type=oci,dest={}", out.display());
+    let args = ["-t", "app", "-o", &output, "--iidfile", iid.to_str().unwrap(), "--verify=error"];
+    let ran = jettison.try_build(folder.path(), &args);
+    assert!(ran.stdout.is_empty());
+    let stderr = ran.fails(7);
+    assert!(stderr.contains("THIS IMAGE CANNOT START") && stderr.contains("cannot start; nothing was named"));
+    assert!(!out.exists() && !iid.exists());
+    assert!(jettison.run(&["inspect", "app"]).code != 0);
+    // The default is for everybody's habits, the environment for one's own.
+    let strict = Jettison::new().env("JETTISON_VERIFY", "error");
+    strict.try_build(folder.path(), &[]).fails(7);
+    strict.build(folder.path(), &["--verify=warn"]);
+    assert!(!strict.try_build(folder.path(), &["--verify=off"]).stderr.contains("START"));
+}
+
+#[test]
+fn with_quiet_progress_only_what_is_grave_is_said() {
+    let jettison = Jettison::with_busybox();
+    let good = folder("FROM busybox\nCMD [\"sh\"]\n", &[]);
+    assert_eq!(jettison.try_build(good.path(), &["--progress=quiet"]).stderr, "");
+    let bad = folder(BROKEN, &[("hello", "hi\n")]);
+    let stderr = jettison.try_build(bad.path(), &["--progress=quiet"]).stderr;
+    assert!(stderr.contains("THIS IMAGE CANNOT START"), "{stderr}");
+    let json = jettison.run(&["build", "--progress=rawjson", bad.path().to_str().unwrap()]).stderr;
+    assert!(json.lines().next().unwrap().starts_with('{') && json.contains("\"warnings\""), "{json}");
+}
+
+fn verdict(ran: &Ran) -> String {
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
+    value["verdict"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn verify_takes_every_kind_of_image() {
+    let jettison = Jettison::with_busybox();
+    let good = folder("FROM busybox\nCOPY Dockerfile /x\nCMD [\"sh\", \"-c\", \"echo hi\"]\n", &[]);
+    let bad = folder("FROM busybox\nRUN rm /bin/sh /bin/busybox\nCMD [\"/bin/sh\"]\n", &[]);
+    let out = tempfile::tempdir().unwrap();
+    let path = |name: &str| out.path().join(name).display().to_string();
+    for (name, folder, code, want) in [("good", &good, 0, "starts"), ("bad", &bad, 7, "cannot-start")] {
+        let outputs = [
+            format!("type=docker,dest={}", path(&format!("{name}.tar"))),
+            format!("type=oci,dest={},tar=false", path(name)),
+            format!("type=oci,dest={}", path(&format!("{name}.oci"))),
+        ];
+        let mut args = vec!["-t", name];
+        args.extend(outputs.iter().flat_map(|output| ["-o", output]));
+        jettison.build(folder.path(), &args);
+        let fresh = Jettison::new();
+        for image in [
+            path(&format!("{name}.tar")),
+            path(name),
+            format!("oci-archive:{}", path(&format!("{name}.oci"))),
+        ] {
+            let ran = fresh.run(&["verify", "--format=json", &image]);
+            assert_eq!((ran.code, verdict(&ran).as_str()), (code, want), "{image}: {}", ran.stderr);
+        }
+        assert!(
+            fresh.run(&["images", "-q"]).ok().is_empty(),
+            "looking at a file puts nothing into the store"
+        );
+        let ran = jettison.run(&["verify", "--format=json", name]);
+        assert_eq!((ran.code, verdict(&ran).as_str()), (code, want));
+        let Some(registry) = Registry::start("") else { continue };
+        jettison.run(&["push", "-q", name, &registry.name("x/app:1")]).ok();
+        let ran = fresh.run(&["verify", "--format=json", &registry.name("x/app:1")]);
+        assert_eq!((ran.code, verdict(&ran).as_str()), (code, want), "{}", ran.stderr);
+    }
+    let text = jettison.run(&["verify", "bad"]).stdout;
+    assert!(text.contains("/bin/sh is not in the image") && text.contains("[command-not-found]"), "{text}");
+}
+
+#[test]
+fn a_base_that_nobody_unpacked_is_proved_from_its_layers() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nCMD [\"shh\"]\n", &[]);
+    let stderr = jettison.try_build(folder.path(), &[]).stderr;
+    assert!(stderr.contains("Dockerfile:2: \"shh\" is not on PATH"), "{stderr}");
+}
+
+#[test]
+fn damaged_archives_are_errors() {
+    let jettison = Jettison::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    fs::write(&path, [b'x'; 2000]).unwrap();
+    jettison.run(&["verify", path.to_str().unwrap()]).fails(4);
+    jettison.run(&["verify", "nothing-here:latest", "--platform", "bogus"]).fails(2);
+}
+
+#[test]
+fn run_says_what_happened() {
+    let jettison = Jettison::with_busybox();
+    let run = |dockerfile: &str| {
+        let folder = folder(dockerfile, &[]);
+        jettison.build(folder.path(), &["-t", "trial"]);
+        let ran = jettison.run(&["verify", "--run", "--format=json", "trial"]);
+        let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        (ran.code, value["run"]["rule"].as_str().unwrap().to_owned(), value["run"]["message"].to_string())
+    };
+    let (code, rule, message) =
+        run("FROM busybox\nEXPOSE 80\nCMD [\"nc\", \"-ll\", \"-p\", \"80\", \"-e\", \"true\"]\n");
+    assert_eq!((code, rule.as_str()), (0, "run-answers"), "{message}");
+    let (code, rule, message) = run("FROM busybox\nCMD [\"sh\", \"-c\", \"echo oh no >&2; exit 3\"]\n");
+    assert_eq!((code, rule.as_str()), (0, "run-ended"), "{message}");
+    assert!(message.contains("exit code 3") && message.contains("oh no"), "{message}");
+    let (code, rule, message) = run("FROM busybox\nCMD [\"sh\", \"-c\", \"absent\"]\n");
+    assert_eq!((code, rule.as_str()), (7, "run-ended"), "{message}");
+    let (code, rule, message) = run("FROM busybox\nCMD [\"sleep\", \"100\"]\n");
+    assert_eq!((code, rule.as_str()), (0, "run-lives"), "{message}");
+}
+
+#[test]
+fn verify_run_of_a_build_starts_the_image_before_it_is_named() {
+    let Some(folder) = dynamic(&FOUNDING.replace("[\"myserver\"]", "[\"/myserver\"]")) else { return };
+    let jettison = Jettison::with_busybox();
+    let ran = jettison.try_build(folder.path(), &["-t", "app", "--verify=run,error"]);
+    let stderr = ran.fails(7);
+    assert!(stderr.contains("[run-not-started]") && stderr.contains("[loader-missing]"), "{stderr}");
+    let fixed = FOUNDING
+        .replace("[\"myserver\"]", "[\"/myserver\"]")
+        .replace("EXPOSE", "COPY --from=build /lib64 /lib64\nCOPY --from=build /lib /lib\nEXPOSE");
+    fs::write(folder.path().join("Dockerfile"), fixed).unwrap();
+    let ran = jettison.try_build(folder.path(), &["-t", "app", "--verify=run,error"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("starts: /myserver"), "{}", ran.stderr);
+}
+
+#[test]
+fn permissions_and_users_of_the_context_are_seen() {
+    let jettison = Jettison::new();
+    let folder =
+        folder("FROM scratch\nCOPY run /run\nUSER app\nENTRYPOINT [\"/run\"]\n", &[("run", "#!/bin/sh\r\n")]);
+    fs::set_permissions(folder.path().join("run"), fs::Permissions::from_mode(0o644)).unwrap();
+    let stderr = jettison.try_build(folder.path(), &[]).stderr;
+    for words in [
+        "Dockerfile:2: /run cannot be executed",
+        "Dockerfile:3: USER app",
+        "[script-carriage-return]",
+        "[script-interpreter-missing]",
+    ] {
+        assert!(stderr.contains(words), "no {words:?} in:\n{stderr}");
+    }
+}
