@@ -99,6 +99,9 @@ impl Build<'_> {
                 descriptor,
                 names: self.request.tags.clone(),
             };
+            if let Some(top) = snapshots.last() {
+                self.images.record_built(&documents.manifest_descriptor.digest, top)?;
+            }
             Some((archive_image, self.built(&documents, &layers)?, self.inspect(&documents)?))
         } else {
             None

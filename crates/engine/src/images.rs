@@ -5,7 +5,7 @@
 
 use jettison_oci::{AnyManifest, Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Reference};
 use jettison_registry::Client;
-use jettison_store::Store;
+use jettison_store::{SnapshotId, Store};
 
 use crate::cancel::Cancel;
 use crate::candidate::Files;
@@ -120,13 +120,33 @@ impl Images<'_> {
 
     /// The files of an image: merged if they are unpacked and can be mounted here, else the layers that hold them.
     pub fn files(&self, image: &Image) -> Result<Files, Error> {
-        if let Some(snapshot) = self.unpacked(image)?
+        let snapshot = match self.unpacked(image)? {
+            None => self.built(&image.descriptor.digest)?.map(Some),
+            unpacked => unpacked,
+        };
+        if let Some(snapshot) = snapshot
             && let Ok(root) = filesystem::open(self.store, snapshot.as_ref())
         {
             return Ok(Files::Merged(root));
         }
         let diff_ids = image.config.rootfs.diff_ids.iter().cloned();
         Ok(Files::Layers(image.manifest.layers.iter().cloned().zip(diff_ids).collect()))
+    }
+
+    /// The snapshot that an image was made of when it was built here. Its files are those of the layers, but for times:
+    /// good to look at, not to build on.
+    pub fn built(&self, manifest: &Digest) -> Result<Option<SnapshotId>, Error> {
+        let Some(name) = self.store.memo(&built_key(manifest))? else { return Ok(None) };
+        let Some(id) = SnapshotId::named(&name) else { return Ok(None) };
+        Ok(self.store.snapshot(&id)?.map(|info| info.id))
+    }
+
+    /// Remembers what an image is made of.
+    pub(crate) fn record_built(&self, manifest: &Digest, snapshot: &SnapshotId) -> Result<(), Error> {
+        if self.built(manifest)?.as_ref() != Some(snapshot) {
+            self.store.record_memo(&built_key(manifest), &snapshot.to_string())?;
+        }
+        Ok(())
     }
 
     fn document(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
@@ -176,6 +196,10 @@ impl Images<'_> {
         self.store.put_blob(&bytes)?;
         parse_config(reference, manifest, &bytes)
     }
+}
+
+fn built_key(manifest: &Digest) -> String {
+    format!("built {manifest}")
 }
 
 fn select<'i>(reference: &Reference, index: &'i Index, platform: &Platform) -> Result<&'i Descriptor, Error> {

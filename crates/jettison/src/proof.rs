@@ -197,6 +197,19 @@ pub(crate) fn is_told(verdict: &Verdict, quiet: bool, shown: bool) -> bool {
     !quiet && (shown || verdict.outcome == Outcome::CannotStart)
 }
 
+/// Verdicts that say for which platform they are, if there are several.
+pub(crate) fn of_platforms(verdicts: &[(jettison_oci::Platform, Verdict)]) -> Vec<Verdict> {
+    let has_several = verdicts.len() > 1;
+    let named = |(platform, verdict): &(jettison_oci::Platform, Verdict)| {
+        let mut verdict = verdict.clone();
+        if has_several {
+            verdict.program = format!("{platform}: {}", verdict.program);
+        }
+        verdict
+    };
+    verdicts.iter().map(named).collect()
+}
+
 /// Prints a verdict to standard error. `name` and `source` are the Dockerfile's.
 pub(crate) fn print(verdict: &Verdict, name: &str, source: &str) {
     let text = text(verdict, name, source, false, environment::stderr_has_colour());

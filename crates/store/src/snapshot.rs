@@ -23,6 +23,14 @@ impl fmt::Display for SnapshotId {
     }
 }
 
+impl SnapshotId {
+    /// The name that was printed before. Whether there is such a snapshot is another question.
+    pub fn named(name: &str) -> Option<Self> {
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_name.then(|| Self(name.to_owned()))
+    }
+}
+
 /// What the index knows of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotInfo {

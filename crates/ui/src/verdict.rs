@@ -22,7 +22,8 @@ pub fn verdict(verdict: &Verdict, origin: &Origin, with_notes: bool) -> Vec<Line
         ),
         Outcome::CannotStart => {
             lines.push(Line::new(Tone::Bad, "━".repeat(RULE_COLUMNS)));
-            lines.push(Line::new(Tone::Bad, "THIS IMAGE CANNOT START"));
+            let program = if program.is_empty() { program } else { format!(": {program}") };
+            lines.push(Line::new(Tone::Bad, "THIS IMAGE CANNOT START").then(Tone::Normal, program));
         }
     }
     let shown = verdict.findings.iter().filter(|finding| with_notes || finding.weight > Weight::Note);
@@ -100,7 +101,7 @@ mod tests {
         let cannot = Verdict { outcome: Outcome::CannotStart, findings: vec![finding], ..starts };
         insta::assert_snapshot!(text(&cannot), @r#"
         ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
-        THIS IMAGE CANNOT START
+        THIS IMAGE CANNOT START: /x (static)
         error: Dockerfile:3: "x" is not on PATH [command-not-found]
           name it:
               CMD ["/x"]

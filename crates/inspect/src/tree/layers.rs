@@ -1,8 +1,8 @@
 //! A tree out of layers that nobody has unpacked: one pass over each tar, names and modes kept, whiteouts honoured.
 //!
 //! Contents are kept only of what a proof may look at: whole programs and libraries, small files of `/etc` and of
-//! package managers, the beginning of other executables. They lie in one file that the caller gives, so memory holds
-//! names only.
+//! package managers, the beginning of all others. They lie in one file that the caller gives, so memory holds names
+//! only.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,8 +13,10 @@ use jettison_layer::{self as layer, Change, Kind, Limits};
 
 use super::{Content, Node, NodeKind, Tree, join, split};
 
-/// Bytes of an executable that are kept whatever it is.
-const START_BYTES: usize = 512;
+/// Bytes that are kept of any file: what the kernel looks at.
+const START_BYTES: u64 = 256;
+/// Bytes that are written at once.
+const WRITE_BYTES: usize = 1 << 20;
 /// Largest file of those that are kept by name, bytes.
 const NAMED_BYTES_MAX: u64 = 64 << 20;
 /// Most links on the way to where a layer writes.
@@ -25,7 +27,10 @@ const LINKS_MAX: usize = 40;
 pub struct LayerTree {
     entries: BTreeMap<Vec<u8>, Item>,
     contents: File,
-    end: u64,
+    /// Bytes of it that are written.
+    written: u64,
+    /// Bytes behind them that are not yet.
+    pending: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +45,7 @@ impl LayerTree {
     pub fn new(contents: File) -> Self {
         let root = Node { kind: NodeKind::Directory, mode: 0o755, uid: 0, gid: 0 };
         let entries = BTreeMap::from([(Vec::new(), Item { node: root, kept: None })]);
-        Self { entries, contents, end: 0 }
+        Self { entries, contents, written: 0, pending: Vec::new() }
     }
 
     /// Adds a layer, an uncompressed tar, on top.
@@ -58,7 +63,7 @@ impl LayerTree {
                     let node = |kind| Node { kind, mode: entry.mode, uid: entry.uid, gid: entry.gid };
                     let item = match entry.kind {
                         Kind::File { size } => {
-                            let kept = self.keep(&entry.path, entry.mode, size, content)?;
+                            let kept = Some(self.keep(&entry.path, content, size)?);
                             Put::Item(Item { node: node(NodeKind::File { size }), kept })
                         }
                         Kind::Directory => Put::Item(Item { node: node(NodeKind::Directory), kept: None }),
@@ -73,6 +78,7 @@ impl LayerTree {
             }
             Ok(())
         })?;
+        self.write(0)?;
         for (path, itself) in hidden {
             let path = self.real(&path);
             self.remove_below(&path);
@@ -92,28 +98,37 @@ impl LayerTree {
     }
 
     /// Copies what may be looked at to the contents.
-    fn keep(
-        &mut self,
-        path: &[u8],
-        mode: u32,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<Option<(u64, u64)>, layer::Error> {
-        let is_named = size <= NAMED_BYTES_MAX && is_looked_at(path);
-        let mut start = Vec::new();
-        content.take(START_BYTES as u64).read_to_end(&mut start).map_err(layer::Error::Read)?;
-        let is_program = start.starts_with(b"\x7fELF");
-        if !(is_named || is_program || mode & 0o111 != 0) {
-            return Ok(None);
+    fn keep(&mut self, path: &[u8], content: &mut dyn Read, size: u64) -> Result<(u64, u64), layer::Error> {
+        let at = self.written + self.pending.len() as u64;
+        let begin = self.pending.len();
+        let mut kept =
+            content.take(START_BYTES).read_to_end(&mut self.pending).map_err(layer::Error::Read)? as u64;
+        let is_program = self.pending[begin..].starts_with(b"\x7fELF");
+        if is_program || (size <= NAMED_BYTES_MAX && is_looked_at(path)) {
+            loop {
+                let n = content
+                    .take(WRITE_BYTES as u64)
+                    .read_to_end(&mut self.pending)
+                    .map_err(layer::Error::Read)?;
+                self.write(WRITE_BYTES)?;
+                if n == 0 {
+                    break;
+                }
+                kept += n as u64;
+            }
         }
-        let at = self.end;
-        let mut out = &self.contents;
-        out.write_all(&start).map_err(layer::Error::Write)?;
-        self.end += start.len() as u64;
-        if is_named || is_program {
-            self.end += io::copy(content, &mut out).map_err(layer::Error::Read)?;
+        self.write(WRITE_BYTES)?;
+        Ok((at, kept))
+    }
+
+    /// Writes what is pending if it is more than `spared` bytes.
+    fn write(&mut self, spared: usize) -> Result<(), layer::Error> {
+        if self.pending.len() > spared {
+            (&self.contents).write_all(&self.pending).map_err(layer::Error::Write)?;
+            self.written += self.pending.len() as u64;
+            self.pending.clear();
         }
-        Ok(Some((at, self.end - at)))
+        Ok(())
     }
 
     /// Where a layer's path leads: parents that are links of lower layers are followed inside the root.

@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use jettison_engine::event::Verdict;
 use jettison_engine::{BuildOutcome, BuildRequest, build, write_atomically};
 use jettison_oci::Reference;
 use serde_json::{Map, Value, json};
@@ -74,9 +75,9 @@ fn carry_out(
         print(&format!("{}\n", image.manifest.digest))?;
     }
     // Last of all, so that it is what people see.
-    let told = |verdict: &_| mode != Progress::Rawjson && proof::is_told(verdict, args.quiet, shown);
-    if let Some(verdict) = outcome.verdict.filter(told) {
-        proof::print(&verdict, &request.dockerfile.name, source);
+    let told = |verdict: &Verdict| mode != Progress::Rawjson && proof::is_told(verdict, args.quiet, shown);
+    for verdict in proof::of_platforms(&outcome.verdicts).iter().filter(|verdict| told(verdict)) {
+        proof::print(verdict, &request.dockerfile.name, source);
     }
     Ok(ExitCode::SUCCESS)
 }

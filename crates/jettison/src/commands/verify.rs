@@ -64,9 +64,10 @@ fn start(source: &Source, image: &Image, environment: &Environment) -> Result<Tr
         return Ok(Trial::OtherMachine(image.config.platform().to_string()));
     }
     let images = source.access(environment);
-    let snapshot = match images.unpacked(image)? {
-        Some(snapshot) => snapshot,
-        None => images.unpack(image, &|_, _, _| ())?,
+    let snapshot = match (images.unpacked(image)?, images.built(&image.descriptor.digest)?) {
+        (Some(snapshot), _) => snapshot,
+        (None, Some(snapshot)) => Some(snapshot),
+        (None, None) => images.unpack(image, &|_, _, _| ())?,
     };
     Ok(trial::run(&source.store, snapshot.as_ref(), &image.config.config, &environment.cancel)?)
 }

@@ -180,6 +180,17 @@ fn a_base_that_nobody_unpacked_is_proved_from_its_layers() {
 }
 
 #[test]
+fn a_text_file_in_a_layer_that_nobody_unpacked_is_no_program() {
+    let jettison = Jettison::new();
+    let folder = folder("FROM scratch\nCOPY hello /hello\nCMD [\"/hello\"]\n", &[("hello", "hi\n")]);
+    let archive = folder.path().join("x.tar").display().to_string();
+    jettison.build(folder.path(), &["-o", &format!("type=oci,dest={archive}")]);
+    let ran = jettison.run(&["verify", &archive]);
+    assert!(ran.stdout.contains("[not-a-program]"), "{}{}", ran.stdout, ran.stderr);
+    ran.fails(7);
+}
+
+#[test]
 fn damaged_archives_are_errors() {
     let jettison = Jettison::new();
     let folder = tempfile::tempdir().unwrap();
@@ -242,4 +253,15 @@ fn permissions_and_users_of_the_context_are_seen() {
     ] {
         assert!(stderr.contains(words), "no {words:?} in:\n{stderr}");
     }
+}
+
+#[test]
+fn an_image_that_was_built_here_is_looked_at_where_its_files_lie() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN rm /bin/sh\nCMD [\"/bin/sh\"]\n", &[]);
+    jettison.build(folder.path(), &["-t", "app"]);
+    jettison.run(&["verify", "app"]).fails(7);
+    // Without its snapshots the layers say the same.
+    jettison.run(&["prune", "--all"]).ok();
+    jettison.run(&["verify", "app"]).fails(7);
 }
