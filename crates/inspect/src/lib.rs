@@ -8,6 +8,7 @@
 pub mod elf;
 pub mod loader;
 pub mod proof;
+pub mod size;
 pub mod tree;
 
 pub use proof::{Finding, Fix, Image, Provenance, Report, Severity, Source, Subject, Verdict, prove};

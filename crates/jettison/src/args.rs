@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Say whether an image can start, and what to do if not
     Verify(Verify),
+    /// Say where the bytes of an image are
+    Size(Size),
     /// Store credentials for a registry
     Login(Login),
     /// Forget the credentials for a registry
@@ -404,6 +406,19 @@ pub(crate) struct Verify {
     /// Start it in the sandbox, without a network, as well
     #[arg(long)]
     pub(crate) run: bool,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
+    /// Platform of the image [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+}
+
+/// Flags of `size`.
+#[derive(Debug, Args)]
+pub(crate) struct Size {
+    /// The image: a name in the store or a registry, an archive or a folder with an OCI layout
+    pub(crate) image: String,
     /// How the answer is printed
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ReportFormat,

@@ -5,12 +5,15 @@ use std::process::Command;
 use jettison_inspect::{Identity, LayerTree, Tree, View};
 
 /// A tar of what a shell script makes in an empty folder.
-fn tar(script: &str) -> Vec<u8> {
+pub(crate) fn tar(script: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let ran = Command::new("sh").args(["-ec", script]).current_dir(&folder).status().unwrap();
     assert!(ran.success());
-    let output =
-        Command::new("tar").args(["--sparse", "-cf", "-", "."]).current_dir(&folder).output().unwrap();
+    let output = Command::new("tar")
+        .args(["--sort=name", "--sparse", "-cf", "-", "."])
+        .current_dir(&folder)
+        .output()
+        .unwrap();
     assert!(output.status.success());
     output.stdout
 }

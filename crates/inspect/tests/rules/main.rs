@@ -10,6 +10,7 @@ mod hostile;
 mod layers;
 mod proofs;
 mod search;
+mod size;
 
 /// Names of rules are promises: scripts read them.
 #[test]

@@ -24,6 +24,7 @@ pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod size;
 pub(crate) mod tag;
 mod targets;
 pub(crate) mod verify;

@@ -265,3 +265,22 @@ fn an_image_that_was_built_here_is_looked_at_where_its_files_lie() {
     jettison.run(&["prune", "--all"]).ok();
     jettison.run(&["verify", "app"]).fails(7);
 }
+
+#[test]
+fn size_says_what_is_hidden_and_what_is_there_twice() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox\nRUN head -c 50000 /dev/zero > /big\nRUN rm /big; head -c 9000 /dev/zero > /a; cp /a /b\n",
+        &[],
+    );
+    jettison.build(folder.path(), &["-t", "app", "-q"]);
+    let text = jettison.run(&["size", "app"]).ok();
+    for words in ["to pull (about", "HIDDEN LATER", "50kB", "RUN /bin/sh -c rm /big", "/a /b", "/bin/busybox"]
+    {
+        assert!(text.contains(words), "no {words:?} in:\n{text}");
+    }
+    let json = jettison.run(&["size", "--format=json", "app"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["layers"][1]["hiddenBytes"], 50_000);
+    assert_eq!(json["duplicates"][0]["wastedBytes"], 9000);
+}

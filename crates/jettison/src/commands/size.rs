@@ -1,0 +1,121 @@
+//! `jettison size`: where the bytes of an image are.
+
+use std::process::ExitCode;
+
+use jettison_engine::Image;
+use jettison_inspect::size::{Counter, FileUsage, Usage};
+use jettison_layer::Limits;
+use jettison_ui::bytes::for_people;
+use jettison_ui::table::Table;
+use serde_json::json;
+
+use super::image_source::{self, Source};
+use super::print;
+use crate::args::{ReportFormat, Size};
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::proof;
+
+/// Entries of each list.
+const LONGEST: usize = 10;
+/// Speed of the connection that a pull is estimated for, bytes a second: 100 Mbit/s.
+const PULL_BYTES_A_SECOND: f64 = 12.5e6;
+/// Characters of an instruction that are shown.
+const INSTRUCTION_CHARS: usize = 60;
+
+pub(crate) fn run(args: &Size, environment: &Environment) -> Result<ExitCode, Failure> {
+    let platform = image_source::platform(args.platform.as_deref())?;
+    let source = Source::open(&args.image, &platform, environment)?;
+    let mut text = String::new();
+    for (name, image) in &source.images {
+        source.fetch(image, environment)?;
+        let mut counter = Counter::default();
+        for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids) {
+            proof::with_layer(&source.store, descriptor, diff_id, |tar| {
+                counter.add(tar, &Limits::default())
+            })?;
+        }
+        let usage = counter.finish(LONGEST);
+        match args.format {
+            ReportFormat::Json => text.push_str(&format!("{}\n", object(name, image, &usage))),
+            ReportFormat::Text => text.push_str(&for_reading(name, image, &usage)),
+        }
+    }
+    print(&text)
+}
+
+fn object(name: &str, image: &Image, usage: &Usage) -> serde_json::Value {
+    let mut object = serde_json::to_value(usage).expect("sizes can always be written as JSON");
+    object["image"] = json!(name);
+    object["digest"] = json!(image.descriptor.digest);
+    object["compressedBytes"] = json!(compressed(image));
+    for (index, created_by) in instructions(image).into_iter().enumerate() {
+        object["layers"][index]["createdBy"] = json!(created_by);
+        object["layers"][index]["compressedBytes"] = json!(image.manifest.layers[index].size);
+    }
+    object
+}
+
+/// Bytes that a pull transfers.
+fn compressed(image: &Image) -> u64 {
+    image.manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + image.manifest.config.size
+}
+
+/// The instruction of each layer, from the history.
+fn instructions(image: &Image) -> Vec<String> {
+    let with_layer = image.config.history.iter().filter(|entry| !entry.empty_layer);
+    let texts = with_layer.map(|entry| entry.created_by.clone().unwrap_or_default());
+    texts.chain(std::iter::repeat(String::new())).take(image.manifest.layers.len()).collect()
+}
+
+fn for_reading(name: &str, image: &Image, usage: &Usage) -> String {
+    let compressed = compressed(image);
+    let seconds = compressed as f64 / PULL_BYTES_A_SECOND;
+    let mut text = format!(
+        "{name}: {} in files, {} to pull (about {seconds:.1} s at 100 Mbit/s)\n\n",
+        for_people(usage.bytes),
+        for_people(compressed)
+    );
+    let mut table = Table::new(["LAYER", "FILES", "BYTES", "HIDDEN LATER", "TO PULL", "INSTRUCTION"])
+        .right(&[0, 1, 2, 3, 4]);
+    for (index, (layer, instruction)) in usage.layers.iter().zip(instructions(image)).enumerate() {
+        let instruction: String =
+            instruction.chars().filter(|c| !c.is_control()).take(INSTRUCTION_CHARS).collect();
+        table.row([
+            (index + 1).to_string(),
+            layer.files.to_string(),
+            for_people(layer.bytes),
+            if layer.hidden_bytes == 0 { "-".to_owned() } else { for_people(layer.hidden_bytes) },
+            for_people(image.manifest.layers[index].size),
+            instruction,
+        ]);
+    }
+    text.push_str(&table.to_string());
+    for (title, list) in [("FOLDER", &usage.folders), ("FILE", &usage.files), ("PACKAGE", &usage.packages)] {
+        text.push_str(&list_of(title, list));
+    }
+    if !usage.duplicates.is_empty() {
+        let mut table = Table::new(["WASTED", "THE SAME CONTENT"]).right(&[0]);
+        for duplicate in &usage.duplicates {
+            table.row([for_people(duplicate.wasted_bytes), plain(&duplicate.paths.join(" "))]);
+        }
+        text.push_str(&format!("\n{table}"));
+    }
+    text
+}
+
+fn list_of(title: &'static str, list: &[FileUsage]) -> String {
+    if list.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["BYTES", title]).right(&[0]);
+    for entry in list {
+        table.row([for_people(entry.bytes), plain(&entry.path)]);
+    }
+    format!("\n{table}")
+}
+
+/// Names come from the image and may hold anything.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
