@@ -36,6 +36,8 @@ pub enum Error {
         code: i32,
         /// The end of its output.
         tail: Vec<u8>,
+        /// The name under which its files were kept, for [`crate::kept`].
+        kept: Option<String>,
     },
     /// The sandbox of a RUN step could not be made.
     #[error("{step}: {source}")]

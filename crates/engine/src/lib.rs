@@ -17,6 +17,7 @@ pub mod fetch;
 mod filesystem;
 mod finish;
 mod images;
+mod kept;
 mod keys;
 mod load;
 pub mod network_files;
@@ -38,6 +39,7 @@ pub use candidate::{Bringer, Candidate, Files, Inspection, Inspector, Instructio
 pub use checks::{Checked, check};
 pub use error::Error;
 pub use images::{Image, Images};
+pub use kept::{World, kept};
 pub use load::{Loaded, load, load_folder};
 pub use output::archive::{ArchiveImage, write_folder, write_tar};
 pub use output::write_atomically;

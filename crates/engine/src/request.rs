@@ -32,6 +32,8 @@ pub struct BuildRequest {
     pub index: bool,
     /// What RUN may have beyond the ordinary (`--allow`).
     pub allow: Allow,
+    /// Keep the files of a RUN that fails (`--on-failure`).
+    pub keep_failed: bool,
     /// Size of `/dev/shm` of RUN steps, bytes.
     pub shm_bytes: Option<u64>,
     /// Resource limits of RUN steps.

@@ -143,6 +143,9 @@ pub(crate) struct Build {
     /// Network of RUN steps: the host's, or none at all
     #[arg(long, value_enum, default_value_t, value_name = "MODE")]
     pub(crate) network: Network,
+    /// What to do with the files of a RUN that fails: keep them for a look, or open a shell in them at once
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) on_failure: Option<OnFailure>,
     /// What RUN may have beyond the ordinary: `security.insecure`, `network.host`; repeatable
     #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
     pub(crate) allow: Vec<String>,
@@ -239,6 +242,15 @@ pub(crate) enum Progress {
     Quiet,
     /// The same as quiet
     None,
+}
+
+/// What to do with the files of a RUN that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// Keep them; `jettison run step:NAME` opens a shell in them
+    Keep,
+    /// Keep them, and open a shell in them if standard input is a terminal
+    Shell,
 }
 
 /// Network of RUN steps.
@@ -391,7 +403,7 @@ pub(crate) struct Run {
     /// Remove the container afterwards (always done; accepted for scripts written for docker)
     #[arg(long, hide = true)]
     pub(crate) rm: bool,
-    /// The image
+    /// The image; `step:NAME` is what a failed RUN left
     pub(crate) image: String,
     /// Arguments instead of the image's CMD
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

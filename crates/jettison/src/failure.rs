@@ -45,6 +45,8 @@ pub(crate) struct Failure {
     pub(crate) canceled: bool,
     /// See [`Failure::container_code`].
     container_code: Option<u8>,
+    /// The name under which the files of a failed step were kept.
+    pub(crate) kept: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -63,6 +65,7 @@ impl Failure {
             tail: Vec::new(),
             canceled: false,
             container_code: None,
+            kept: None,
         }
     }
 
@@ -178,7 +181,12 @@ impl From<engine::Error> for Failure {
         }
         match error {
             E::Dockerfile(diagnostics) => Self { diagnostics, ..Self::new(Kind::Dockerfile, message) },
-            E::RunFailed { tail, .. } => Self { tail, ..at(Kind::Failed, message, None) },
+            E::RunFailed { tail, kept, .. } => {
+                let hint = kept.as_ref().map(|name| {
+                    format!("its files are kept: `jettison run step:{name}` opens a shell where it ran")
+                });
+                Self { tail, kept, ..at(Kind::Failed, message, hint) }
+            }
             E::Sandbox { source, .. } => {
                 let inner = Self::from(source);
                 at(inner.kind, message, inner.hint)

@@ -12,6 +12,7 @@ use super::output_tail::Tail;
 use crate::build::Build;
 use crate::error::Error;
 use crate::event::{Event, Stream};
+use crate::kept;
 use crate::network_files;
 
 /// Bytes of output that are read at once.
@@ -52,7 +53,13 @@ impl Build<'_> {
             return Ok(draft.commit()?);
         }
         let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner).lines();
-        Err(self.run_failed(step, run, exit, tail))
+        let kept = if self.request.keep_failed {
+            let name = &self.plan.steps[step].name;
+            Some(kept::keep(self.images.store, draft, run, name)?)
+        } else {
+            None
+        };
+        Err(self.run_failed(step, run, exit, tail, kept))
     }
 
     /// Refuses a step whose programs neither the processor nor an emulator runs.
@@ -140,7 +147,14 @@ impl Build<'_> {
         Error::Sandbox { step: step.name.clone(), span: step.span, source }
     }
 
-    fn run_failed(&self, step: StepId, run: &Run, exit: sandbox::Exit, tail: Vec<u8>) -> Error {
+    fn run_failed(
+        &self,
+        step: StepId,
+        run: &Run,
+        exit: sandbox::Exit,
+        tail: Vec<u8>,
+        kept: Option<String>,
+    ) -> Error {
         let text = match (exit.code, exit.signal) {
             (Some(code), _) => format!("exit code: {code}"),
             (None, Some(9)) if exit.oom_killed => "killed for lack of memory".to_owned(),
@@ -154,6 +168,7 @@ impl Build<'_> {
             exit: text,
             code: exit.shell_code(),
             tail,
+            kept,
         }
     }
 }

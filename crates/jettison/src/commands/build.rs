@@ -3,6 +3,7 @@
 //! Pure parsing of single flags is in `build_flags.rs`, contexts and Dockerfiles are opened in `build_inputs.rs`; what a
 //! build is, in the engine.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use jettison_engine::event::Verdict;
@@ -14,7 +15,7 @@ use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
 use super::{docker_daemon, names, print};
-use crate::args::{Build, Network, Progress};
+use crate::args::{Build, Network, OnFailure, Progress};
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
@@ -35,6 +36,11 @@ pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Fa
         Err(failure) if failure.canceled => Err(failure),
         Err(failure) => {
             failure.print(Some((&request.dockerfile.name, &source)), environment::stderr_has_colour());
+            let interactive = args.on_failure == Some(OnFailure::Shell) && std::io::stdin().is_terminal();
+            if let Some(name) = failure.kept.as_ref().filter(|_| interactive) {
+                // Whatever is done in the shell, the build has failed.
+                super::run::look_at(name, environment)?;
+            }
             Ok(ExitCode::from(failure.kind as u8))
         }
     }
@@ -127,6 +133,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
             contexts,
         },
         allow: limits::allow(&args.allow)?,
+        keep_failed: args.on_failure.is_some(),
         shm_bytes: args.shm_size.as_deref().map(limits::shm_size).transpose()?,
         limits: limits::ulimits(&args.ulimits)?,
         annotations: limits::annotations(&args.annotations, platforms.len() > 1 || index)?,

@@ -5,15 +5,19 @@
 
 use std::process::ExitCode;
 
-use jettison_engine::network_files;
+use jettison_engine::{kept, network_files};
 use jettison_oci::{ContainerConfig, Platform};
 use jettison_sandbox::{self as sandbox, Root, Spec, Stdio};
+use jettison_store::{SnapshotId, Store};
 
 use super::names;
 use crate::args::{Network, Progress, Run};
 use crate::environment::Environment;
 use crate::failure::{Failure, Kind};
 use crate::progress;
+
+/// What stands before the name of files that a failed step left.
+const KEPT: &str = "step:";
 
 /// PATH of an image that sets none. Source: BuildKit `util/system/path.go`.
 pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +38,20 @@ fn start(args: &Run, environment: &Environment) -> Result<ExitCode, Failure> {
     let store = environment.store()?;
     let registry = environment.registry()?;
     let _in_use = store.use_shared()?;
+    if let Some(name) = args.image.strip_prefix(KEPT) {
+        let (snapshot, world) = kept(&store, name)?.ok_or_else(|| {
+            Failure::new(Kind::Image, format!("nothing was kept under {:?}", args.image))
+                .hint("build with --on-failure=keep; prune removes what was kept")
+        })?;
+        let config = ContainerConfig {
+            env: world.env,
+            working_dir: world.cwd,
+            user: world.user,
+            cmd: Some(vec!["/bin/sh".to_owned()]),
+            ..ContainerConfig::default()
+        };
+        return execute(args, environment, &store, Some(&snapshot), &config);
+    }
     let images = environment.images(&store, &registry);
     let platform = Platform::host();
     let reference = args.image.parse().ok();
@@ -57,7 +75,26 @@ fn start(args: &Run, environment: &Environment) -> Result<ExitCode, Failure> {
             })?
         }
     };
-    let draft = store.begin_snapshot(snapshot.as_ref())?;
+    execute(args, environment, &store, snapshot.as_ref(), &image.config.config)
+}
+
+/// A shell in what a failed step left.
+pub(super) fn look_at(name: &str, environment: &Environment) -> Result<ExitCode, Failure> {
+    let image = format!("{KEPT}{name}");
+    let line = ["jettison", "run", image.as_str()];
+    let parsed = <crate::args::Cli as clap::Parser>::try_parse_from(line).map_err(Failure::usage)?;
+    let crate::args::Command::Run(args) = parsed.command else { unreachable!("it says run") };
+    start(&args, environment)
+}
+
+fn execute(
+    args: &Run,
+    environment: &Environment,
+    store: &Store,
+    snapshot: Option<&SnapshotId>,
+    config: &ContainerConfig,
+) -> Result<ExitCode, Failure> {
+    let draft = store.begin_snapshot(snapshot)?;
     let root = if draft.lowers().is_empty() {
         Root::Directory(draft.fs().to_owned())
     } else {
@@ -67,7 +104,7 @@ fn start(args: &Run, environment: &Environment) -> Result<ExitCode, Failure> {
             work: draft.work().to_owned(),
         }
     };
-    let spec = spec(args, &image.config.config, root)?;
+    let spec = spec(args, config, root)?;
     let child = sandbox::spawn(&spec)?;
     let killer = child.killer();
     let guard = environment.cancel.guard(move || killer.kill());

@@ -102,3 +102,26 @@ fn annotations_stand_where_they_are_asked_for() {
     let error = jettison.try_build(context.path(), &["--annotation", "index:a=b"]).fails(2);
     assert!(error.contains("there is no index"), "{error}");
 }
+
+#[test]
+fn what_a_failed_step_left_can_be_looked_at() {
+    let jettison = Jettison::with_busybox().env("S", "hunter2");
+    let context = folder(
+        "FROM busybox\nENV A=b\nWORKDIR /w\nUSER app\nRUN --mount=type=secret,id=s,env=SECRET echo half > /tmp/f; exit 3\n",
+        &[],
+    );
+    let args = ["--on-failure=keep", "--secret", "id=s,env=S", "-t", "app"];
+    let error = jettison.try_build(context.path(), &args).fails(1);
+    let name =
+        error.split("jettison run ").nth(1).and_then(|rest| rest.split('`').next()).unwrap().to_owned();
+    assert!(error.contains("exit code: 3") && name.starts_with("step:"), "{error}");
+    let seen =
+        jettison.run(&["run", &name, "sh", "-c", "cat /tmp/f; echo $A $(pwd) $(id -un) [$SECRET]"]).ok();
+    assert_eq!(seen, "half\nb /w app []");
+    jettison.run(&["inspect", "app"]).fails(4);
+    let again = jettison.try_build(context.path(), &["--secret", "id=s,env=S"]).fails(1);
+    assert!(!again.contains("kept"), "{again}");
+    jettison.run(&["prune", "--all"]).ok();
+    let gone = jettison.run(&["run", &name]);
+    assert!(gone.stderr.contains("nothing was kept"), "{}", gone.stderr);
+}
