@@ -25,19 +25,19 @@ pub enum Error {
     #[error("process {command:?} did not complete successfully: {exit}")]
     RunFailed {
         /// Name of the step.
-        step: String,
+        step: Box<str>,
         /// Place of the instruction.
         span: Span,
         /// What was executed.
         command: String,
         /// `exit code: 2` or `killed by signal 9`.
-        exit: String,
+        exit: Box<str>,
         /// Exit code as a shell would report it.
         code: i32,
         /// The end of its output.
         tail: Vec<u8>,
         /// The name under which its files were kept, for [`crate::kept`].
-        kept: Option<String>,
+        kept: Option<Box<str>>,
     },
     /// The sandbox of a RUN step could not be made.
     #[error("{step}: {source}")]

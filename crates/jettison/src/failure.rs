@@ -46,7 +46,7 @@ pub(crate) struct Failure {
     /// See [`Failure::container_code`].
     container_code: Option<u8>,
     /// The name under which the files of a failed step were kept.
-    pub(crate) kept: Option<String>,
+    pub(crate) kept: Option<Box<str>>,
 }
 
 impl fmt::Display for Failure {

@@ -162,13 +162,13 @@ impl Build<'_> {
         };
         let step = &self.plan.steps[step];
         Error::RunFailed {
-            step: step.name.clone(),
+            step: step.name.as_str().into(),
             span: step.span,
             command: run.argv.join(" "),
-            exit: text,
+            exit: text.into(),
             code: exit.shell_code(),
             tail,
-            kept,
+            kept: kept.map(String::into_boxed_str),
         }
     }
 }
