@@ -110,17 +110,3 @@ pub(crate) fn stdout_has_colour() -> bool {
 pub(crate) fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
-
-/// `SOURCE_DATE_EPOCH`, seconds since 1970.
-pub(crate) fn source_date_epoch(build_argument: Option<&str>) -> Result<Option<i64>, Failure> {
-    let text = match build_argument {
-        Some(text) => text.to_owned(),
-        None => std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default(),
-    };
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}, which is no number of seconds since 1970"))
-    })
-}

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
-use super::{docker_daemon, names, print};
+use super::{docker_daemon, epoch, names, print};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
@@ -91,8 +91,6 @@ fn carry_out(
 pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
     let tags = args.tags.iter().map(|t| names::reference(t)).collect::<Result<Vec<Reference>, _>>()?;
     let build_args = flags::build_args(&args.build_args)?;
-    let epoch_argument =
-        build_args.iter().rev().find(|(n, _)| n == "SOURCE_DATE_EPOCH").map(|(_, v)| v.as_str());
     let mut outputs = args.outputs.iter().map(|o| output_flag::parse(o)).collect::<Result<Vec<_>, _>>()?;
     if args.push {
         flags::push(&mut outputs, &tags)?;
@@ -107,12 +105,12 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
     let (secrets, agents) = (flags::secrets(&args.secrets)?, flags::agents(&args.ssh)?);
     let extra_hosts = flags::add_hosts(&args.add_hosts)?;
     let labels = flags::pairs("--label", &args.labels)?;
-    let epoch_seconds = environment::source_date_epoch(epoch_argument)?;
     // Last, because only now may something be fetched.
     let inputs = Inputs { session, secrets: &secrets, agents: &agents };
     let keep_git_dir = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
     let keep_git_dir = keep_git_dir.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"));
     let (dockerfile, context) = inputs.dockerfile_and_context(args, keep_git_dir)?;
+    let epoch_seconds = epoch::of_build(&build_args, &dockerfile.text, &args.context)?;
     let NamedContexts { contexts, files, known_images } = inputs.named(&args.build_contexts)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(BuildRequest {

@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 mod docker_daemon;
 pub(crate) mod du;
+mod epoch;
 mod image_source;
 pub(crate) mod images;
 pub(crate) mod inspect;
