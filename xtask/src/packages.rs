@@ -60,6 +60,7 @@ pub const TEST: &[Package] = &[
     package("xz-utils", "xz"),
     package("bzip2", "bzip2"),
     package("zstd", "zstd"),
+    package("qemu-user-static", "qemu-aarch64-static"),
     GIT,
 ];
 

@@ -210,7 +210,9 @@ fn runs_arm64() -> bool {
 #[test]
 fn foreign_programs_without_an_emulator_are_refused_with_a_way_out() {
     if runs_arm64() {
-        return crate::fixture::skip("arm64 runs here");
+        // Nothing is missing: there is nothing to refuse.
+        eprintln!("skipped: arm64 runs here");
+        return;
     }
     let jettison = Jettison::new().env("PATH", "/nonexistent");
     let error = jettison.try_build(arm64_context().path(), &["--platform", "linux/arm64"]).fails(6);
