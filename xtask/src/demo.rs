@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::http;
 use crate::image::{self, Contents};
-use crate::jettison::Jettison;
+use crate::jettison::{Jettison, Profile};
 use crate::packages;
 use crate::process::{self, Guarded};
 use crate::registry::Registry;
@@ -55,7 +55,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     let scratch = Scratch::below(&repository::demo_folder(), "run")?;
     let wanted: Vec<Standin> = if with_rust { vec![standin::GO, standin::RUST] } else { vec![standin::GO] };
-    let jettison = program_and_bases(&wanted)?;
+    let jettison = program_and_bases(Profile::Dev, &wanted)?;
     let registry = Registry::start(&scratch.path().join("registry"))?;
     compare(&jettison, &registry, &scratch)?;
     if with_rust {
@@ -66,7 +66,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Compiles jettison while, if need be, the bases are made of packages; returns with both done.
-pub fn program_and_bases(wanted: &[Standin]) -> Result<Jettison> {
+pub fn program_and_bases(profile: Profile, wanted: &[Standin]) -> Result<Jettison> {
     let hub = step("is docker.io there?", || Ok(standin::docker_hub_answers()))?;
     let mut making = Vec::new();
     if !hub {
@@ -79,7 +79,7 @@ pub fn program_and_bases(wanted: &[Standin]) -> Result<Jettison> {
         }
     }
     let store = repository::demo_folder().join("store");
-    let jettison = step("cargo build --release", || Jettison::release(&store))?;
+    let jettison = step("cargo build", || Jettison::compiled(profile, &store))?;
     println!("{}", jettison.version()?);
     if making.iter().any(standin::Making::is_under_way) {
         step("waiting for mmdebstrap", || making.into_iter().try_for_each(standin::Making::finish))?;
@@ -158,12 +158,18 @@ fn contents(jettison: &Jettison, dockerfile: &Path, context: &Path) -> Result<Co
 /// Seconds for a pull into an empty store, unpacked and ready to start: the median.
 fn pull(jettison: &Jettison, scratch: &Scratch, reference: &str) -> Result<f64> {
     let mut seconds = Vec::new();
+    // Removed together, after the last: ext4 avoids inodes that were freed a moment ago, and goes through all of them for
+    // each new file.
+    let mut stores = Vec::new();
     for _ in 0..PULLS {
         let store = Scratch::below(scratch.path(), "store")?;
         let fresh = jettison.with_store(store.path());
+        // What was written before must not be flushed at the expense of what is measured.
+        rustix::fs::sync();
         let start = Instant::now();
         fresh.quietly(["pull", "--quiet", "--unpack", reference])?;
         seconds.push(start.elapsed().as_secs_f64());
+        stores.push(store);
     }
     let name = reference.split_once('/').map_or(reference, |(_, name)| name);
     let shown: Vec<String> = seconds.iter().map(|s| table::seconds(*s)).collect();

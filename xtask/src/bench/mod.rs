@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::demo;
-use crate::jettison::Jettison;
+use crate::jettison::{Jettison, Profile};
 use crate::packages;
 use crate::process;
 use crate::registry::Registry;
@@ -58,7 +58,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     packages::ensure(packages::BENCH)?;
     let parent = repository::target().join("jettison-bench");
     let scratch = Scratch::below(&parent, "run")?;
-    let jettison = demo::program_and_bases(&[standin::GO])?;
+    let jettison = demo::program_and_bases(Profile::Release, &[standin::GO])?;
     let registry = Registry::start(&scratch.path().join("registry"))?;
     push_base(&jettison, &registry)?;
     let builders = peers::start(&options.peers, &jettison, &registry, scratch.path())?;

@@ -19,7 +19,7 @@ use jettison_corpus::{Case, Image, Version};
 use serde_json::{Value, json};
 
 use crate::docker::Docker;
-use crate::jettison::Jettison;
+use crate::jettison::{Jettison, Profile};
 use crate::packages;
 use crate::process;
 use crate::repository;
@@ -131,7 +131,7 @@ struct Builders {
 
 impl Builders {
     fn start(folder: &Path) -> Result<Self> {
-        let jettison = Jettison::debug(&folder.join("store"))?;
+        let jettison = Jettison::compiled(Profile::Dev, &folder.join("store"))?;
         let docker = Docker::start(None, &folder.join("docker"))?;
         let base = folder.join("base");
         jettison_corpus::busybox::context(&base)?;
