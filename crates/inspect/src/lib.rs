@@ -2,9 +2,10 @@
 //!
 //! [`prove`] is the start-proof: a pure decision over a [`Tree`] (the merged files), the config and the platform.
 //! `tree/` has the trees and how paths are resolved in them, `elf/` reads executables, `loader/` finds shared libraries
-//! as glibc and musl do, `proof/` has one file per family of rules. Everything here comes from strangers: each path is
-//! resolved inside the root, each size and each loop has a limit.
+//! as glibc and musl do, `proof/` has one file per family of rules. `size.rs` counts bytes, `diff/` compares two images.
+//! Everything here comes from strangers: each path is resolved inside the root, each size and each loop has a limit.
 
+pub mod diff;
 pub mod elf;
 pub mod loader;
 pub mod proof;

@@ -6,9 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use jettison_layer::{self as layer, Change, Kind, Limits};
+use jettison_layer::{self as layer, Kind, Limits};
 use jettison_oci::{Digest, Hasher};
 use serde::Serialize;
+
+use crate::tree::NodeKind;
+use crate::tree::merged::{self, Layer, Merged, node_kind};
 
 /// Smaller files are not compared: finding them twice changes nothing.
 const COMPARED_BYTES_MIN: u64 = 4 << 10;
@@ -69,16 +72,38 @@ pub struct Usage {
 #[derive(Clone, Debug)]
 struct Item {
     layer: usize,
+    kind: NodeKind,
+    /// Zero for further names of a file.
     bytes: u64,
     content: Option<Digest>,
 }
 
+impl merged::Item for Item {
+    fn kind(&self) -> &NodeKind {
+        &self.kind
+    }
+
+    fn implied() -> Self {
+        Self { layer: 0, kind: NodeKind::Directory, bytes: 0, content: None }
+    }
+
+    fn linked(&self) -> Self {
+        Self { bytes: 0, content: None, ..self.clone() }
+    }
+}
+
 /// Counts layers, one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counter {
     layers: Vec<LayerUsage>,
-    items: BTreeMap<Vec<u8>, Item>,
+    items: Merged<Item>,
     packages: BTreeMap<String, u64>,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { layers: Vec::new(), items: Merged::new(), packages: BTreeMap::new() }
+    }
 }
 
 impl Counter {
@@ -88,44 +113,20 @@ impl Counter {
     /// If it is damaged or larger than `limits`.
     pub fn add(&mut self, tar: &mut dyn Read, limits: &Limits) -> Result<(), layer::Error> {
         let number = self.layers.len();
-        self.layers.push(LayerUsage::default());
-        let mut put: Vec<(Vec<u8>, Option<Item>, bool)> = Vec::new();
-        let mut hidden: Vec<Vec<u8>> = Vec::new();
-        layer::for_each_member(tar, limits, &mut |change, content| {
-            match change {
-                Change::Hide(path) => {
-                    self.hide(&path);
-                    hidden.push(path);
-                }
-                Change::HideContent(path) => hidden.push([&path[..], b"/"].concat()),
-                Change::Put(entry) => {
-                    let item = match entry.kind {
-                        Kind::File { size } => {
-                            let content =
-                                self.content(&entry.path, size, content).map_err(layer::Error::Read)?;
-                            Some(Item { layer: number, bytes: size, content })
-                        }
-                        _ => None,
-                    };
-                    put.push((entry.path, item, entry.kind == Kind::Directory));
-                }
+        let mut usage = LayerUsage::default();
+        let layer = Layer::read(tar, limits, &mut |entry, content| {
+            let mut item = Item { layer: number, kind: node_kind(&entry.kind), bytes: 0, content: None };
+            if let Kind::File { size } = entry.kind {
+                item.bytes = size;
+                item.content = self.content(&entry.path, size, content).map_err(layer::Error::Read)?;
+                usage.files += 1;
+                usage.bytes += size;
             }
-            Ok(())
+            Ok(item)
         })?;
-        for path in hidden {
-            self.hide_below(&path);
-        }
-        for (path, item, is_directory) in put {
-            if !is_directory {
-                self.hide(&path);
-                self.hide_below(&path);
-            }
-            if let Some(item) = item {
-                self.layers[number].files += 1;
-                self.layers[number].bytes += item.bytes;
-                self.items.insert(path, item);
-            }
-        }
+        self.layers.push(usage);
+        let layers = &mut self.layers;
+        self.items.add(layer, &mut |gone| layers[gone.layer].hidden_bytes += gone.bytes);
         Ok(())
     }
 
@@ -156,27 +157,12 @@ impl Counter {
         }
     }
 
-    fn hide(&mut self, path: &[u8]) {
-        if let Some(item) = self.items.remove(path) {
-            self.layers[item.layer].hidden_bytes += item.bytes;
-        }
-    }
-
-    fn hide_below(&mut self, path: &[u8]) {
-        let prefix = if path.ends_with(b"/") { path.to_vec() } else { [path, b"/"].concat() };
-        let below = self.items.range(prefix.clone()..).map(|(key, _)| key);
-        let below: Vec<Vec<u8>> = below.take_while(|key| key.starts_with(&prefix)).cloned().collect();
-        for path in below {
-            self.hide(&path);
-        }
-    }
-
     /// What was counted; at most `longest` entries in each list.
     pub fn finish(self, longest: usize) -> Usage {
         let mut folders: BTreeMap<String, u64> = BTreeMap::new();
         let mut files = Vec::new();
         let mut same: BTreeMap<String, (u64, BTreeSet<String>)> = BTreeMap::new();
-        for (path, item) in &self.items {
+        for (path, item) in self.items.iter().filter(|(_, item)| item.bytes > 0) {
             let path = format!("/{}", String::from_utf8_lossy(path));
             for (depth, (slash, _)) in path.match_indices('/').skip(1).enumerate() {
                 if depth < 2 {

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Say where the bytes of an image are
     Size(Size),
+    /// Say what differs between two images: files, config, size
+    Diff(Diff),
     /// Store credentials for a registry
     Login(Login),
     /// Forget the credentials for a registry
@@ -435,6 +437,29 @@ pub(crate) struct Size {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ReportFormat,
     /// Platform of the image [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+}
+
+/// Flags of `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first image: a name in the store or a registry, an archive or a folder with an OCI layout
+    #[arg(value_name = "A")]
+    pub(crate) from: String,
+    /// The second image
+    #[arg(value_name = "B")]
+    pub(crate) to: String,
+    /// End with 1 if they differ in files or config
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// List what differs in nothing but its time, too
+    #[arg(long)]
+    pub(crate) times: bool,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
+    /// Platform of the images [default: this machine's]
     #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
 }

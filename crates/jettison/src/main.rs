@@ -80,6 +80,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Save(args) => commands::save::run(&args, &environment),
         Command::Load(args) => commands::load::run(&args, &environment),
         Command::Run(args) => commands::run::run(args, &environment),
+        Command::Diff(args) => commands::diff::run(&args, &environment),
         Command::Size(args) => commands::size::run(&args, &environment),
         Command::Verify(args) => commands::verify::run(&args, &environment),
         Command::Login(args) => commands::login::run(&args),

@@ -4,14 +4,14 @@
 //! package managers, the beginning of all others. They lie in one file that the caller gives, so memory holds names
 //! only.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 
-use jettison_layer::{self as layer, Change, Kind, Limits};
+use jettison_layer::{self as layer, Kind, Limits};
 
-use super::{Content, Node, NodeKind, Tree, join, split};
+use super::merged::{self, Layer, Merged, node_kind};
+use super::{Content, Node, NodeKind, Tree, split};
 
 /// Bytes that are kept of any file: what the kernel looks at.
 const START_BYTES: u64 = 256;
@@ -19,13 +19,10 @@ const START_BYTES: u64 = 256;
 const WRITE_BYTES: usize = 1 << 20;
 /// Largest file of those that are kept by name, bytes.
 const NAMED_BYTES_MAX: u64 = 64 << 20;
-/// Most links on the way to where a layer writes.
-const LINKS_MAX: usize = 40;
-
 /// An index over the layers of an image.
 #[derive(Debug)]
 pub struct LayerTree {
-    entries: BTreeMap<Vec<u8>, Item>,
+    entries: Merged<Item>,
     contents: File,
     /// Bytes of it that are written.
     written: u64,
@@ -43,9 +40,7 @@ struct Item {
 impl LayerTree {
     /// A tree without layers. `contents` is an empty file, open for reading and writing, for this tree alone.
     pub fn new(contents: File) -> Self {
-        let root = Node { kind: NodeKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-        let entries = BTreeMap::from([(Vec::new(), Item { node: root, kept: None })]);
-        Self { entries, contents, written: 0, pending: Vec::new() }
+        Self { entries: Merged::new(), contents, written: 0, pending: Vec::new() }
     }
 
     /// Adds a layer, an uncompressed tar, on top.
@@ -53,47 +48,16 @@ impl LayerTree {
     /// # Errors
     /// If it is damaged or too large.
     pub fn add(&mut self, tar: &mut dyn Read, limits: &Limits) -> Result<(), layer::Error> {
-        let mut put: Vec<(Vec<u8>, Put)> = Vec::new();
-        let mut hidden = Vec::new();
-        layer::for_each_member(tar, limits, &mut |change, content| {
-            match change {
-                Change::Hide(path) => hidden.push((path, true)),
-                Change::HideContent(path) => hidden.push((path, false)),
-                Change::Put(entry) => {
-                    let node = |kind| Node { kind, mode: entry.mode, uid: entry.uid, gid: entry.gid };
-                    let item = match entry.kind {
-                        Kind::File { size } => {
-                            let kept = Some(self.keep(&entry.path, content, size)?);
-                            Put::Item(Item { node: node(NodeKind::File { size }), kept })
-                        }
-                        Kind::Directory => Put::Item(Item { node: node(NodeKind::Directory), kept: None }),
-                        Kind::Symlink { target } => {
-                            Put::Item(Item { node: node(NodeKind::Symlink { target }), kept: None })
-                        }
-                        Kind::Hardlink { target } => Put::Link(target),
-                        _ => Put::Item(Item { node: node(NodeKind::Other), kept: None }),
-                    };
-                    put.push((entry.path, item));
-                }
-            }
-            Ok(())
+        let layer = Layer::read(tar, limits, &mut |entry, content| {
+            let kept = match entry.kind {
+                Kind::File { size } => Some(self.keep(&entry.path, content, size)?),
+                _ => None,
+            };
+            let kind = node_kind(&entry.kind);
+            Ok(Item { node: Node { kind, mode: entry.mode, uid: entry.uid, gid: entry.gid }, kept })
         })?;
         self.write(0)?;
-        for (path, itself) in hidden {
-            let path = self.real(&path);
-            self.remove_below(&path);
-            if itself && !path.is_empty() {
-                self.entries.remove(&path);
-            }
-        }
-        for (path, item) in put {
-            let path = self.real(&path);
-            let item = match item {
-                Put::Item(item) => Some(item),
-                Put::Link(target) => self.entries.get(&self.real(&target)).cloned(),
-            };
-            self.insert(path, item);
-        }
+        self.entries.add(layer, &mut |_| ());
         Ok(())
     }
 
@@ -130,74 +94,6 @@ impl LayerTree {
         }
         Ok(())
     }
-
-    /// Where a layer's path leads: parents that are links of lower layers are followed inside the root.
-    fn real(&self, path: &[u8]) -> Vec<u8> {
-        let (parent, name) = split(path);
-        let mut here = Vec::new();
-        let mut rest: Vec<Vec<u8>> = parent.split(|b| *b == b'/').rev().map(<[u8]>::to_vec).collect();
-        let mut links = 0;
-        while let Some(part) = rest.pop() {
-            match &part[..] {
-                b"" | b"." => continue,
-                b".." => {
-                    here = split(&here).0.to_vec();
-                    continue;
-                }
-                _ => {}
-            }
-            let next = join(&here, &part);
-            match self.entries.get(&next) {
-                Some(Item { node: Node { kind: NodeKind::Symlink { target }, .. }, .. })
-                    if links < LINKS_MAX =>
-                {
-                    links += 1;
-                    if target.starts_with(b"/") {
-                        here.clear();
-                    }
-                    rest.extend(target.split(|b| *b == b'/').rev().map(<[u8]>::to_vec));
-                }
-                _ => here = next,
-            }
-        }
-        join(&here, name)
-    }
-
-    fn insert(&mut self, path: Vec<u8>, item: Option<Item>) {
-        let Some(item) = item else { return };
-        if item.node.kind != NodeKind::Directory {
-            self.remove_below(&path);
-        }
-        let mut parent = split(&path).0;
-        while !parent.is_empty() && !self.entries.contains_key(parent) {
-            let node = Node { kind: NodeKind::Directory, mode: 0o755, uid: 0, gid: 0 };
-            self.entries.insert(parent.to_vec(), Item { node, kept: None });
-            parent = split(parent).0;
-        }
-        self.entries.insert(path, item);
-    }
-
-    fn remove_below(&mut self, path: &[u8]) {
-        if path.is_empty() {
-            self.entries.retain(|key, _| key.is_empty());
-            return;
-        }
-        let below: Vec<Vec<u8>> = self.below(path).map(|(key, _)| key.clone()).collect();
-        for key in below {
-            self.entries.remove(&key);
-        }
-    }
-
-    fn below(&self, path: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &Item)> {
-        let prefix = if path.is_empty() { Vec::new() } else { [path, b"/"].concat() };
-        let start = prefix.clone();
-        self.entries.range(start..).take_while(move |(key, _)| key.starts_with(&prefix))
-    }
-}
-
-enum Put {
-    Item(Item),
-    Link(Vec<u8>),
 }
 
 /// Files that a proof or a list of packages reads.
@@ -223,13 +119,23 @@ fn is_looked_at(path: &[u8]) -> bool {
         || (name == b"PKG-INFO" && path.windows(10).any(|part| part == b".egg-info/"))
 }
 
+impl merged::Item for Item {
+    fn kind(&self) -> &NodeKind {
+        &self.node.kind
+    }
+
+    fn implied() -> Self {
+        Self { node: Node { kind: NodeKind::Directory, mode: 0o755, uid: 0, gid: 0 }, kept: None }
+    }
+}
+
 impl Tree for LayerTree {
     fn node(&self, path: &[u8]) -> io::Result<Option<Node>> {
         Ok(self.entries.get(path).map(|item| item.node.clone()))
     }
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-        let children = self.below(path).map(|(key, _)| key).filter(|key| !key.is_empty());
+        let children = self.entries.below(path).map(|(key, _)| key);
         Ok(children.filter(|key| split(key).0 == path).map(|key| split(key).1.to_vec()).collect())
     }
 

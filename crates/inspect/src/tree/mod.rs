@@ -2,12 +2,13 @@
 //!
 //! A [`Tree`] answers about exact paths and follows no link; [`View`] (`view.rs`) resolves paths as the kernel would.
 //! `directory.rs` is a mounted or unpacked root, `layers.rs` an index over layers that nobody unpacked, `memory.rs` a tree
-//! made of values.
+//! made of values; `merged.rs` has the rule of how layers become one tree.
 
 mod directory;
 mod identity;
 mod layers;
 mod memory;
+pub(crate) mod merged;
 mod view;
 
 use std::fmt::Debug;

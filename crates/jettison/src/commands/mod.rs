@@ -7,6 +7,7 @@ mod build_limits;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod diff;
 mod docker_daemon;
 pub(crate) mod du;
 mod epoch;

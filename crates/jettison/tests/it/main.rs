@@ -13,6 +13,7 @@ mod cache;
 mod check;
 mod contexts;
 mod corpus;
+mod diff;
 mod errors;
 mod fixture;
 mod language;
