@@ -3,6 +3,7 @@
 //! The engine does not know how images are judged (crate `inspect` does, and stands beside it); whoever makes the
 //! request hands in an [`Inspector`]. It is called when the image is put together and nothing has left the store yet.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,6 +21,9 @@ use crate::error::Error;
 use crate::event::{Event, Verdict};
 use crate::filesystem;
 use crate::tasks::Done;
+
+/// Most paths of which it is said who brought them.
+const BROUGHT_MAX: usize = 1_000_000;
 
 /// Judges images.
 pub trait Inspector: Debug + Send + Sync {
@@ -176,6 +180,22 @@ impl<'a> Candidate<'a> {
         Ok(None)
     }
 
+    /// Every path that the Dockerfile's own steps brought, with the last instruction that did; what the base image has
+    /// is not among them. A path may have been removed since.
+    pub fn brought(&self) -> Result<BTreeMap<Vec<u8>, Span>, Error> {
+        let (_, steps) = self.build.target_chain();
+        let mut brought = BTreeMap::new();
+        let snapshot = steps.last().and_then(|last| self.build.progress(*last).snapshot);
+        let Some(snapshot) = snapshot else { return Ok(brought) };
+        let chain = self.store().chain(&snapshot)?;
+        for (step, directory) in steps.iter().rev().zip(&chain) {
+            let span = self.build.plan.steps[*step].span;
+            let root = filesystem::open_directory(directory)?;
+            add_paths(root, span, &mut brought).map_err(|e| Error::io("read", directory)(e))?;
+        }
+        Ok(brought)
+    }
+
     fn origin(&self, fs: Fs) -> Result<Option<Origin>, Error> {
         let plan = &self.build.plan;
         let name = match fs {
@@ -204,6 +224,33 @@ impl<'a> Candidate<'a> {
         let text = self.build.request.dockerfile.text.get(step.span.start..step.span.end)?;
         Some(String::from_utf8_lossy(text).trim_end().to_owned())
     }
+}
+
+/// Notes every path below a snapshot's own directory that no later step brought again.
+fn add_paths(root: OwnedFd, span: Span, brought: &mut BTreeMap<Vec<u8>, Span>) -> std::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut pending = vec![(root, Vec::new())];
+    while let Some((directory, path)) = pending.pop() {
+        for (name, kind) in filesystem::entries(&directory)? {
+            if brought.len() >= BROUGHT_MAX {
+                return Ok(());
+            }
+            let mut path: Vec<u8> = path.clone();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name.to_bytes());
+            if kind == FileType::Directory
+                && let Ok(below) = rustix::fs::openat(&directory, &name, flags, Mode::empty())
+            {
+                pending.push((below, path.clone()));
+            }
+            if kind != FileType::CharacterDevice {
+                brought.entry(path).or_insert(span);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a snapshot's own directory has something at `path` (a whiteout is nothing).

@@ -3,6 +3,7 @@
 //! A file system is a stack of snapshot directories (crate `store`); the kernel's overlayfs merges them. The mount is
 //! detached: it is seen through its descriptor only, is attached nowhere, and is gone when the descriptor is closed.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use jettison_sandbox::overlay;
 use jettison_store::{SnapshotId, Store};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::Error;
 use crate::ownership::Accounts;
@@ -69,4 +70,24 @@ fn account_file(root: &OwnedFd, path: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(ACCOUNTS_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     Some(bytes)
+}
+
+/// Names and kinds in a directory.
+pub(crate) fn entries(directory: &OwnedFd) -> std::io::Result<Vec<(CString, FileType)>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                kind => kind,
+            };
+            names.push((name.to_owned(), kind));
+        }
+    }
+    Ok(names)
 }

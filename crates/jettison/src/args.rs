@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Size(Size),
     /// Say what differs between two images: files, config, size
     Diff(Diff),
+    /// Write a Dockerfile with a separate build stage, so that only what runs is in the image
+    Slim(Box<Slim>),
     /// Store credentials for a registry
     Login(Login),
     /// Forget the credentials for a registry
@@ -75,12 +77,37 @@ pub(crate) fn command() -> clap::Command {
         _ if takes(&argument) => argument,
         _ => argument.hide(true),
     };
-    Cli::command().mut_subcommand("check", |check| check.mut_args(adapt))
+    let slims = |argument: clap::Arg| match argument.get_id().as_str() {
+        "context" => argument.required(false).default_value("."),
+        name if SLIM_TAKES.contains(&name) => argument,
+        _ => argument.hide(true),
+    };
+    Cli::command()
+        .mut_subcommand("check", |check| check.mut_args(adapt))
+        .mut_subcommand("slim", |slim| slim.mut_args(slims))
 }
 
 /// The flags that a check makes use of. It takes all the others of `build` too, so that one command line serves both.
 const CHECK_TAKES: [&str; 9] =
     ["context", "file", "target", "build_args", "platform", "pull", "build_contexts", "format", "offline"];
+
+/// The flags that slim makes use of; it takes the others of `build` too, as a check does.
+const SLIM_TAKES: [&str; 14] = [
+    "context",
+    "file",
+    "build_args",
+    "platform",
+    "pull",
+    "build_contexts",
+    "network",
+    "progress",
+    "secrets",
+    "ssh",
+    "add_hosts",
+    "no_cache",
+    "write",
+    "keep",
+];
 
 /// Flags of `build`; the same as `docker build`'s.
 #[derive(Debug, Args)]
@@ -201,6 +228,19 @@ pub(crate) struct Check {
     /// Look at no registry: what base images set is known only if they are in the store
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// Flags of `slim`: those of `build`, some of them hidden, and its own.
+#[derive(Debug, Args)]
+pub(crate) struct Slim {
+    #[command(flatten)]
+    pub(crate) build: Build,
+    /// Overwrite the Dockerfile [default: print the new one]
+    #[arg(short, long)]
+    pub(crate) write: bool,
+    /// Keep a file or folder whatever the program says of it: an absolute path in the image; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) keep: Vec<String>,
 }
 
 /// How findings of checks are shown.

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use annotate_snippets::{Level, Renderer};
-use jettison_dockerfile::{Diagnostic, Severity};
+use jettison_dockerfile::{Diagnostic, Severity, Span};
 use jettison_engine as engine;
 use jettison_registry as registry;
 use jettison_sandbox as sandbox;
@@ -72,6 +72,14 @@ impl Failure {
     /// Errors of a Dockerfile.
     pub(crate) fn of_dockerfile(diagnostics: Vec<Diagnostic>) -> Self {
         Self::from(engine::Error::Dockerfile(diagnostics))
+    }
+
+    /// Something about one instruction.
+    pub(crate) fn at(kind: Kind, message: impl fmt::Display, span: Span, hint: Option<String>) -> Self {
+        let message = message.to_string();
+        let diagnostic =
+            Diagnostic { severity: Severity::Error, code: "build", message: message.clone(), span, hint };
+        Self { diagnostics: vec![diagnostic], ..Self::new(kind, message) }
     }
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {

@@ -82,6 +82,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => commands::run::run(args, &environment),
         Command::Diff(args) => commands::diff::run(&args, &environment),
         Command::Size(args) => commands::size::run(&args, &environment),
+        Command::Slim(args) => commands::slim::run(&args, &environment),
         Command::Verify(args) => commands::verify::run(&args, &environment),
         Command::Login(args) => commands::login::run(&args),
         Command::Logout(args) => commands::logout::run(&args),

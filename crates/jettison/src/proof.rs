@@ -26,6 +26,11 @@ pub(crate) struct Prover {
 }
 
 impl Prover {
+    /// One that starts the image as well, and refuses none.
+    pub(crate) fn trying() -> Self {
+        Self { refuse: false, run: true }
+    }
+
     /// An inspector for these modes; `None` if nothing is to be looked at.
     pub(crate) fn for_modes(modes: &[VerifyMode]) -> Option<Arc<dyn Inspector>> {
         if modes.contains(&VerifyMode::Off) {

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("registry", &["oci"]),
     ("engine", &["oci", "dockerfile", "plan", "layer", "store", "sandbox", "registry"]),
     ("inspect", &["oci", "layer", "store"]),
+    ("slim", &["oci", "dockerfile", "inspect"]),
     ("ui", &["engine", "inspect", "oci"]),
     ("corpus", &[]),
 ];

@@ -13,6 +13,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::elf::{Dynamic, Elf, Machine};
+use crate::proof::cleaned;
 use crate::tree::{Identity, Place, View, Walk};
 
 pub use cache::Cache;
@@ -152,6 +153,27 @@ pub struct Closure {
     pub problems: Vec<Problem>,
     /// The directories that this loader always searches.
     pub default_directories: Vec<Vec<u8>>,
+}
+
+impl Closure {
+    /// Where a library has to lie to be found in an image that has no `ld.so.cache`: where it was, unless only the
+    /// cache knew that place.
+    pub fn destination(&self, object: &Object) -> Vec<u8> {
+        let slash = object.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let (directory, name) = (cleaned(&object.path[..slash]), &object.path[slash..]);
+        let is_default = self.default_directories.iter().any(|default| cleaned(default) == directory);
+        match self.default_directories.first() {
+            Some(first) if object.found == Found::Cache && !is_default => {
+                [&b"/"[..], &cleaned(first), name].concat()
+            }
+            _ => object.path.clone(),
+        }
+    }
+
+    /// The object that asked for this one first; `None` for the program and its loader.
+    pub fn wanted_by(&self, object: &Object) -> Option<&Object> {
+        self.objects.get(object.wanted_by?)
+    }
 }
 
 /// The answer of a search.

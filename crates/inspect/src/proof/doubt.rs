@@ -11,7 +11,7 @@ use crate::loader::{Closure, Family, Object};
 use crate::tree::Place;
 
 /// Where programs look for certificate authorities. Source: Go `crypto/x509/root_linux.go`, rustls-native-certs.
-const BUNDLES: [&str; 6] = [
+pub const BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -19,10 +19,13 @@ const BUNDLES: [&str; 6] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// Texts in a program that say what it may look for.
-const ZONES: &str = "/usr/share/zoneinfo";
+/// Where programs look for time zones.
+pub const ZONES: &str = "/usr/share/zoneinfo";
+/// Texts in a program that say what it brings itself, and what it is.
 const OWN_ZONES: &str = "time/tzdata";
 const GO: &str = "Go buildinf:";
+/// The function that Go programs get zones with. The linker keeps its name, even in stripped programs, if it is used.
+const GO_ZONES: &str = "time.LoadLocation\0";
 /// Libraries that read the bundle of certificates.
 const TLS_LIBRARIES: [&[u8]; 4] = [b"libssl.so", b"libgnutls.so", b"libcurl.so", b"libmbedtls.so"];
 /// Functions of the C library that load a library when they are called, and which.
@@ -35,14 +38,14 @@ impl Proof<'_> {
     /// Everything that is not sure of a program that was found.
     pub(super) fn doubts(&mut self, program: &Program) -> io::Result<()> {
         let Some(binary) = &program.binary else { return Ok(()) };
-        let texts: Vec<&str> = BUNDLES.iter().copied().chain([ZONES, OWN_ZONES, GO]).collect();
+        let texts: Vec<&str> = BUNDLES.iter().copied().chain([ZONES, OWN_ZONES, GO, GO_ZONES]).collect();
         let found = contains_any(&*self.view.open(binary)?, &texts)?;
         let mentions_bundle = found[..BUNDLES.len()].contains(&true);
-        let [zones, own_zones, is_go] = [0, 1, 2].map(|index| found[BUNDLES.len() + index]);
+        let [zones, own_zones, is_go, asks] = [0, 1, 2, 3].map(|index| found[BUNDLES.len() + index]);
         let no_objects = Vec::new();
         let objects = program.closure.as_ref().map_or(&no_objects, |closure| &closure.objects);
         self.certificates(program, mentions_bundle, objects)?;
-        self.time_zones(program, zones && !own_zones, is_go)?;
+        self.time_zones(program, zones && !own_zones, is_go && asks)?;
         if let Some(closure) = &program.closure {
             self.locale(closure)?;
             self.name_service(closure)?;
@@ -77,14 +80,14 @@ impl Proof<'_> {
     }
 
     /// C programs read the zone of TZ and do with UTC otherwise; Go programs may ask for any.
-    fn time_zones(&mut self, program: &Program, mentioned: bool, is_go: bool) -> io::Result<()> {
+    fn time_zones(&mut self, program: &Program, mentioned: bool, asks_for_any: bool) -> io::Result<()> {
         let path = shown(&program.place.path);
         let zone = self.variable("TZ").map(|zone| zone.trim_start_matches(':')).unwrap_or_default();
         let is_name = zone.contains('/') && !zone.starts_with('/');
         let message = if mentioned && is_name && !self.view.exists(format!("{ZONES}/{zone}").as_bytes())? {
             format!("time zones: TZ is {zone}, which the image does not have; {path} uses UTC")
         } else if mentioned
-            && is_go
+            && asks_for_any
             && self.variable("ZONEINFO").is_none()
             && !self.view.exists(ZONES.as_bytes())?
         {

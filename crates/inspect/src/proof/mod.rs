@@ -29,13 +29,15 @@ use std::io;
 
 use jettison_oci::{ContainerConfig, Platform};
 
+pub use doubt::{BUNDLES, ZONES};
 pub use finding::{Finding, Fix, Report, Severity, Subject, Verdict};
+pub use words::{cleaned, exec_form, simple_words};
 
 use crate::loader::Closure;
 use crate::tree::{Identity, Place, Tree, View};
 
 /// PATH of an image that sets none. Source: BuildKit `util/system/path.go`.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An image to judge.
 #[derive(Clone, Copy, Debug)]

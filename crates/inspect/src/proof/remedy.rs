@@ -6,7 +6,7 @@ use std::io;
 
 use super::{Fix, Proof, Source, words};
 use crate::elf::{Elf, go};
-use crate::loader::{Closure, Family, Found, Start, closure};
+use crate::loader::{Family, Start, closure};
 use crate::tree::{Identity, Place, View};
 
 /// Largest `os-release` that is read, bytes.
@@ -128,7 +128,7 @@ impl Proof<'_> {
         }
         let mut lines = BTreeSet::new();
         for object in &closure.objects[1..] {
-            let destination = destination(&closure, object.found, &object.path);
+            let destination = closure.destination(object);
             if !self.view.exists(&destination)? {
                 let text = |path: &[u8]| format!("/{}", String::from_utf8_lossy(&words::cleaned(path)));
                 lines.insert(format!(
@@ -158,19 +158,6 @@ fn debian_package(library: &str) -> String {
     let (stem, version) = library.split_once(".so.").unwrap_or((library.trim_end_matches(".so"), ""));
     let dash = if stem.ends_with(|c: char| c.is_ascii_digit()) && !version.is_empty() { "-" } else { "" };
     format!("{stem}{dash}{version}").to_lowercase().replace('_', "-")
-}
-
-/// Where a library has to lie to be found: where it was, unless only the cache, which is not copied, knew that place.
-fn destination(closure: &Closure, found: Found, path: &[u8]) -> Vec<u8> {
-    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    let (directory, name) = (words::cleaned(&path[..slash]), &path[slash..]);
-    let is_default = closure.default_directories.iter().any(|default| words::cleaned(default) == directory);
-    match closure.default_directories.first() {
-        Some(first) if found == Found::Cache && !is_default => {
-            [&b"/"[..], &words::cleaned(first), name].concat()
-        }
-        _ => path.to_vec(),
-    }
 }
 
 /// The RUN instruction that builds a Go program, with cgo switched off.

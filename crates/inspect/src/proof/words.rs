@@ -10,7 +10,7 @@ pub(super) fn argv(config: &ContainerConfig) -> Vec<String> {
 }
 
 /// `["a", "b"]`
-pub(super) fn exec_form(words: &[String]) -> String {
+pub fn exec_form(words: &[String]) -> String {
     let quoted: Vec<String> = words
         .iter()
         .map(|word| serde_json::to_string(word).expect("a string can always be written as JSON"))
@@ -20,7 +20,7 @@ pub(super) fn exec_form(words: &[String]) -> String {
 
 /// The words of a shell text that needs no shell: one command, nothing expanded, redirected or quoted. A leading
 /// `exec` is dropped.
-pub(super) fn simple_words(text: &str) -> Option<Vec<String>> {
+pub fn simple_words(text: &str) -> Option<Vec<String>> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || " \t_./=:,@%+-".contains(c);
     if !text.chars().all(is_plain) {
         return None;
@@ -58,7 +58,7 @@ pub(super) fn is_shell_word(word: &str) -> bool {
 }
 
 /// An absolute path without `.`, `..` and repeated slashes, and without its first slash.
-pub(super) fn cleaned(path: &[u8]) -> Vec<u8> {
+pub fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {

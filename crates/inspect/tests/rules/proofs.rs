@@ -324,7 +324,7 @@ fn doubts() {
         .symbol("pthread_cancel")
         .symbol("iconv_open")
         .symbol("getaddrinfo")
-        .tail(b"/etc/ssl/certs/ca-certificates.crt\0/usr/share/zoneinfo/\0\xff Go buildinf:\0\0");
+        .tail(b"/etc/ssl/certs/ca-certificates.crt\0/usr/share/zoneinfo/\0\xff Go buildinf:\0time.LoadLocation\0");
     let old = ElfFile::library("libc.so.6").defines(&["GLIBC_2.2.5", "GLIBC_2.31"]);
     let tree = glibc().file("/lib64/libc.so.6", 0o755, old.bytes()).file("/app", 0o755, file.bytes());
     let mut config = cmd(&["/app"]);

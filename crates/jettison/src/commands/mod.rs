@@ -27,6 +27,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod size;
+pub(crate) mod slim;
 pub(crate) mod tag;
 mod targets;
 pub(crate) mod verify;

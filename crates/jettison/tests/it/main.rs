@@ -24,6 +24,7 @@ mod registry;
 mod reproducible;
 mod run;
 mod signals;
+mod slim;
 mod ssh;
 mod store_commands;
 mod verify;
