@@ -18,7 +18,7 @@ use jettison_store::{SnapshotId, Store};
 use crate::cancel::Cancel;
 use crate::checks;
 use crate::context::Contexts;
-use crate::demand::{self, Work};
+use crate::demand::{self, Wanted, Work};
 use crate::error::Error;
 use crate::event::{Event, Sink, TaskId};
 use crate::finish::{self, Finished};
@@ -216,10 +216,17 @@ impl Build<'_> {
         self.request.outputs.iter().any(|o| matches!(o, Output::Tar { .. } | Output::Local { .. }))
     }
 
+    /// Whether the image will be judged by its files.
+    fn looks_into_files(&self) -> bool {
+        let inspector = self.request.inspector.as_ref().filter(|_| self.wants_image());
+        inspector.is_some_and(|inspector| inspector.looks_into_files(&self.plan.target().config))
+    }
+
     /// Does everything that the cache did not answer.
     fn carry_out(&self) -> Result<(), Error> {
-        let has_result = self.has_result();
-        let mut demand = demand::demand(&self.plan, &has_result, self.wants_image(), self.wants_image());
+        let wanted =
+            Wanted { image: self.wants_image(), files: self.wants_files() || self.looks_into_files() };
+        let mut demand = demand::demand(&self.plan, &self.held(), wanted);
         if self.wants_files() {
             self.demand_base_files(&mut demand);
         }
@@ -232,13 +239,13 @@ impl Build<'_> {
             Work::Unpack(image) => self.unpack_base(image),
             Work::Fetch(image) => self.fetch_base(image),
             Work::Step(step) => self.tasks.run(self.task(step), || {
-                let done = self.step(step)?;
+                let done = self.step(step, demand.asked[step])?;
                 self.tasks.count(done);
                 Ok(((), done))
             }),
             Work::Encode(step) => {
-                let snapshot = self.progress(step).snapshot.expect("the step before has run");
-                self.encoded(&snapshot, self.request.threads).map(drop)
+                let known = self.progress(step).result.expect("the step before has run");
+                self.encoded(&known.snapshot, self.request.threads).map(drop)
             }
         })
     }

@@ -30,6 +30,12 @@ pub trait Inspector: Debug + Send + Sync {
     /// Says what to think of an image that was just put together.
     fn inspect(&self, candidate: &Candidate<'_>) -> Result<Inspection, Error>;
 
+    /// Whether it will ask for the files of an image with this config. If not, they need not be made.
+    fn looks_into_files(&self, config: &ImageConfig) -> bool {
+        let _ = config;
+        true
+    }
+
     /// What people see while it takes its time; `None`: it does not.
     fn task(&self) -> Option<String> {
         None
@@ -164,7 +170,7 @@ impl<'a> Candidate<'a> {
     pub fn brought_by(&self, path: &[u8]) -> Result<Option<Bringer>, Error> {
         let (_, steps) = self.build.target_chain();
         let Some(last) = steps.last() else { return Ok(None) };
-        let Some(snapshot) = self.build.progress(*last).snapshot else { return Ok(None) };
+        let Some(Some(snapshot)) = self.build.fs_snapshot(Fs::Step(*last))? else { return Ok(None) };
         let chain = self.store().chain(&snapshot)?;
         for (step, directory) in steps.iter().rev().zip(&chain) {
             let directory = filesystem::open_directory(directory)?;
@@ -185,8 +191,8 @@ impl<'a> Candidate<'a> {
     pub fn brought(&self) -> Result<BTreeMap<Vec<u8>, Span>, Error> {
         let (_, steps) = self.build.target_chain();
         let mut brought = BTreeMap::new();
-        let snapshot = steps.last().and_then(|last| self.build.progress(*last).snapshot);
-        let Some(snapshot) = snapshot else { return Ok(brought) };
+        let Some(last) = steps.last() else { return Ok(brought) };
+        let Some(Some(snapshot)) = self.build.fs_snapshot(Fs::Step(*last))? else { return Ok(brought) };
         let chain = self.store().chain(&snapshot)?;
         for (step, directory) in steps.iter().rev().zip(&chain) {
             let span = self.build.plan.steps[*step].span;

@@ -22,11 +22,34 @@ pub(crate) enum Work {
     Encode(StepId),
 }
 
+/// How much of a step's result there is, or is asked for; more includes less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Held {
+    Nothing,
+    /// Its place in the cache: neither files nor a layer of the wanted form.
+    Name,
+    /// Its layer in the form that this build writes, and no files.
+    Layer,
+    /// Its files. The layer can be made of them.
+    Files,
+}
+
 /// The work in an order in which each piece stands after what it needs, and the graph over it.
 #[derive(Debug)]
 pub(crate) struct Demand {
     pub(crate) work: Vec<Work>,
     pub(crate) graph: Graph,
+    /// What is asked of each step.
+    pub(crate) asked: Vec<Held>,
+}
+
+/// What the outputs ask for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Layers, and the blobs of the base image.
+    pub(crate) image: bool,
+    /// The files of the result: for an output, or to look into them.
+    pub(crate) files: bool,
 }
 
 /// The file systems that `step` reads besides its input.
@@ -65,42 +88,49 @@ pub(crate) fn chain(plan: &Plan, mut fs: Fs) -> (Fs, Vec<StepId>) {
     (fs, steps)
 }
 
-/// Works out the demand. `has_result` says which steps the cache answers; `lend_base` whether the result needs the
-/// blobs of its base image, `encode` whether it needs layers at all (a folder of files does not).
-pub(crate) fn demand(plan: &Plan, has_result: &[bool], lend_base: bool, encode: bool) -> Demand {
+/// Works out the demand; `held` is what the cache has of each step.
+pub(crate) fn demand(plan: &Plan, held: &[Held], wanted: Wanted) -> Demand {
     let mut work: BTreeMap<Work, BTreeSet<Work>> = BTreeMap::new();
     let (base, steps) = chain(plan, plan.target().result);
-    let mut pending = vec![plan.target().result];
-    while let Some(fs) = pending.pop() {
+    let mut asked = vec![Held::Nothing; plan.steps.len()];
+    let of_result = if wanted.image && !wanted.files { Held::Layer } else { Held::Files };
+    let mut pending = vec![(plan.target().result, of_result)];
+    while let Some((fs, ask)) = pending.pop() {
         match fs {
             Fs::Scratch => {}
             Fs::Image(image) => {
                 work.entry(Work::Unpack(image)).or_default();
             }
-            Fs::Step(step) if has_result[step] || work.contains_key(&Work::Step(step)) => {}
             Fs::Step(step) => {
-                let mut needs = sources(plan, step);
-                needs.push(plan.steps[step].input);
-                work.insert(
-                    Work::Step(step),
-                    needs.iter().filter_map(|fs| work_of(*fs, has_result)).collect(),
-                );
-                pending.extend(needs);
+                asked[step] = asked[step].max(ask);
+                if held[step] < ask && !work.contains_key(&Work::Step(step)) {
+                    let mut needs = sources(plan, step);
+                    needs.push(plan.steps[step].input);
+                    work.insert(Work::Step(step), BTreeSet::new());
+                    // Whatever a step reads it reads as files.
+                    pending.extend(needs.iter().map(|fs| (*fs, Held::Files)));
+                }
             }
         }
     }
+    for (work, needs) in &mut work {
+        if let Work::Step(step) = work {
+            let read = sources(plan, *step).into_iter().chain([plan.steps[*step].input]);
+            *needs = read.filter_map(|fs| work_of(fs, held)).collect();
+        }
+    }
     // An image as the whole result, without a step, has no files to be made.
-    if steps.is_empty() && encode {
+    if steps.is_empty() && wanted.image {
         work.clear();
     }
-    if encode {
-        for step in steps.iter().filter(|step| !has_result[**step]) {
+    if wanted.image {
+        for step in &steps {
             if work.contains_key(&Work::Step(*step)) {
                 work.insert(Work::Encode(*step), BTreeSet::from([Work::Step(*step)]));
             }
         }
     }
-    if let (Fs::Image(image), true) = (base, lend_base)
+    if let (Fs::Image(image), true) = (base, wanted.image)
         && !work.contains_key(&Work::Unpack(image))
     {
         work.insert(Work::Fetch(image), BTreeSet::new());
@@ -108,14 +138,15 @@ pub(crate) fn demand(plan: &Plan, has_result: &[bool], lend_base: bool, encode: 
     let order: Vec<Work> = work.keys().copied().collect();
     let position = |w: &Work| order.binary_search(w).expect("every need is demanded itself");
     let needs = order.iter().map(|w| work[w].iter().map(position).collect()).collect();
-    Demand { graph: Graph { needs }, work: order }
+    Demand { graph: Graph { needs }, work: order, asked }
 }
 
-fn work_of(fs: Fs, has_result: &[bool]) -> Option<Work> {
+/// The work that makes the files of `fs`, if there are none.
+fn work_of(fs: Fs, held: &[Held]) -> Option<Work> {
     match fs {
         Fs::Scratch => None,
         Fs::Image(image) => Some(Work::Unpack(image)),
-        Fs::Step(step) if has_result[step] => None,
+        Fs::Step(step) if held[step] == Held::Files => None,
         Fs::Step(step) => Some(Work::Step(step)),
     }
 }

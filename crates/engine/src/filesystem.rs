@@ -51,6 +51,11 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
     rustix::fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("open", path)(e.into()))
 }
 
+/// The directories of `snapshot` and all below it, top first.
+pub(crate) fn open_chain(store: &Store, snapshot: &SnapshotId) -> Result<Vec<OwnedFd>, Error> {
+    store.chain(snapshot)?.iter().map(|path| open_directory(path)).collect()
+}
+
 /// Opens `path` inside `root`, wherever links lead, never outside.
 pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> std::io::Result<OwnedFd> {
     Ok(jettison_layer::open_in_root(root, path.as_bytes(), flags)?)

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use jettison_layer::{self as layer, EncodeOptions};
+use jettison_layer::{self as layer, Contents, EncodeOptions, Entry};
 use jettison_oci::{Descriptor, Platform, Reference};
 use jettison_plan::{Fs, StepId};
 use jettison_store::{LayerRecord, SnapshotId};
@@ -99,7 +99,9 @@ impl Build<'_> {
                 descriptor,
                 names: self.request.tags.clone(),
             };
-            if let Some(top) = snapshots.last() {
+            if let Some(top) = snapshots.last()
+                && self.images.store.snapshot(top)?.is_some()
+            {
                 self.images.record_built(&documents.manifest_descriptor.digest, top)?;
             }
             Some((archive_image, self.built(&documents, &layers)?, self.inspect(&documents)?))
@@ -149,10 +151,10 @@ impl Build<'_> {
     fn chain_snapshots(&self, steps: &[StepId]) -> Result<Vec<SnapshotId>, Error> {
         let Some(last) = steps.last() else { return Ok(Vec::new()) };
         let mut snapshots = Vec::with_capacity(steps.len());
-        let mut next = self.progress(*last).snapshot;
+        let mut next = self.progress(*last).result.map(|known| known.snapshot);
         for _ in steps {
             let id = next.expect("every step has a snapshot, and its parent is the step before it");
-            next = self.images.store.snapshot(&id)?.and_then(|info| info.parent);
+            next = self.images.store.lineage(&id)?.and_then(|lineage| lineage.parent);
             snapshots.push(id);
         }
         snapshots.reverse();
@@ -191,29 +193,45 @@ impl Build<'_> {
         said.unwrap_or_default()
     }
 
+    /// The name of the form in which this build writes layers.
+    pub(crate) fn layer_parameters(&self) -> String {
+        let compression = self.compression();
+        let (format, level) = (compression.format, compression.level);
+        format!("encoder={ENCODER} {format:?} level={level:?} epoch={}", self.epoch)
+    }
+
+    /// The layer of `snapshot` in that form, if it is there.
+    pub(crate) fn encoded_already(&self, snapshot: &SnapshotId) -> Result<Option<LayerRecord>, Error> {
+        Ok(self.images.store.encoded_layer(snapshot, &self.layer_parameters())?)
+    }
+
     /// The layer of `snapshot` as a blob in the store, made now if it is not there yet.
     pub(crate) fn encoded(&self, snapshot: &SnapshotId, threads: usize) -> Result<LayerRecord, Error> {
-        let compression = self.compression();
-        let parameters = format!(
-            "encoder={ENCODER} {:?} level={:?} epoch={}",
-            compression.format, compression.level, self.epoch
-        );
         let store = self.images.store;
-        if let Some(record) = store.encoded_layer(snapshot, &parameters)? {
+        if let Some(record) = self.encoded_already(snapshot)? {
             return Ok(record);
         }
         let _guard = store.lock_step(&format!("encode-{snapshot}"))?;
-        if let Some(record) = store.encoded_layer(snapshot, &parameters)? {
+        if let Some(record) = self.encoded_already(snapshot)? {
             return Ok(record);
         }
-        let failed = |source| Error::Layer { what: "cannot write a layer".to_owned(), source };
-        let chain = store.chain(snapshot)?;
+        let chain = filesystem::open_chain(store, snapshot)?;
         let (upper, below) = chain.split_first().expect("a chain holds at least the snapshot itself");
-        let upper = filesystem::open_directory(upper)?;
-        let below =
-            below.iter().map(|path| filesystem::open_directory(path)).collect::<Result<Vec<_>, _>>()?;
         let below: Vec<_> = below.iter().map(AsFd::as_fd).collect();
-        let entries = layer::diff(upper.as_fd(), &below, Some(self.epoch)).map_err(failed)?;
+        let entries = layer::diff(upper.as_fd(), &below, Some(self.epoch)).map_err(Self::no_layer)?;
+        let record = self.write_layer(&entries, &upper.as_fd(), threads)?;
+        store.record_encoded_layer(snapshot, &self.layer_parameters(), &record)?;
+        Ok(record)
+    }
+
+    /// Writes a layer into the store.
+    pub(crate) fn write_layer(
+        &self,
+        entries: &[Entry],
+        contents: &dyn Contents,
+        threads: usize,
+    ) -> Result<LayerRecord, Error> {
+        let (store, compression) = (self.images.store, self.compression());
         let options = EncodeOptions {
             compression: compression.format,
             level: compression.level,
@@ -221,18 +239,20 @@ impl Build<'_> {
             threads,
         };
         let mut blob = store.blob_writer()?;
-        let encoded = layer::encode(&entries, upper.as_fd(), &options, &store.chunks(), &mut blob);
-        let encoded = encoded.map_err(failed)?;
+        let encoded = layer::encode(entries, contents, &options, &store.chunks(), &mut blob);
+        let encoded = encoded.map_err(Self::no_layer)?;
         blob.commit(Some(&encoded.digest))?;
         store.record_chunks(&encoded.digest, &encoded.chunks)?;
-        let record = LayerRecord {
+        Ok(LayerRecord {
             diff_id: encoded.diff_id,
             digest: encoded.digest,
             size: encoded.size,
             uncompressed_size: encoded.uncompressed_size,
-        };
-        store.record_encoded_layer(snapshot, &parameters, &record)?;
-        Ok(record)
+        })
+    }
+
+    pub(crate) fn no_layer(source: layer::Error) -> Error {
+        Error::Layer { what: "cannot write a layer".to_owned(), source }
     }
 
     fn archive(&self, output: &Output, image: &ArchiveImage) -> Result<(), Error> {

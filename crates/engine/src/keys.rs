@@ -18,7 +18,7 @@ use jettison_store::SnapshotId;
 
 use crate::build::Build;
 use crate::context::Ignore;
-use crate::demand;
+use crate::demand::{self, Held};
 use crate::error::Error;
 use crate::filesystem;
 use crate::ownership::{self, Accounts};
@@ -27,7 +27,14 @@ use crate::ownership::{self, Accounts};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) key: Option<Key>,
-    pub(crate) snapshot: Option<SnapshotId>,
+    pub(crate) result: Option<Known>,
+}
+
+/// The result of a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) held: Held,
 }
 
 impl Build<'_> {
@@ -43,12 +50,23 @@ impl Build<'_> {
         }
     }
 
-    /// Snapshot of a file system: `None` if it is not there yet, `Some(None)` if it has no files.
+    /// Snapshot of a file system, to look into: `None` if its files are not there (yet), `Some(None)` if it has none.
     pub(crate) fn fs_snapshot(&self, fs: Fs) -> Result<Option<Option<SnapshotId>>, Error> {
+        match fs {
+            Fs::Step(step) => {
+                let known = self.progress(step).result.filter(|known| known.held == Held::Files);
+                Ok(known.map(|known| Some(known.snapshot)))
+            }
+            _ => self.fs_identity(fs),
+        }
+    }
+
+    /// The same, whether or not its files are there: which one it is.
+    fn fs_identity(&self, fs: Fs) -> Result<Option<Option<SnapshotId>>, Error> {
         match fs {
             Fs::Scratch => Ok(Some(None)),
             Fs::Image(image) => self.images.unpacked(&self.bases[image]),
-            Fs::Step(step) => Ok(self.progress(step).snapshot.map(Some)),
+            Fs::Step(step) => Ok(self.progress(step).result.map(|known| Some(known.snapshot))),
         }
     }
 
@@ -134,11 +152,12 @@ impl Build<'_> {
             // The manifest names the content already; hashing files would mean fetching and unpacking them.
             Source::Fs(Fs::Image(image)) => Ok(Some(self.bases[*image].descriptor.digest.clone())),
             Source::Fs(fs @ Fs::Step(_)) => {
-                let Some(snapshot) = self.fs_snapshot(*fs)? else { return Ok(None) };
+                let Some(snapshot) = self.fs_identity(*fs)? else { return Ok(None) };
                 let memo = format!("content {snapshot:?} {}", selection_name(copy));
                 if let Some(known) = self.images.store.memo(&memo)?.and_then(|text| text.parse().ok()) {
                     return Ok(Some(known));
                 }
+                let Some(snapshot) = self.fs_snapshot(*fs)? else { return Ok(None) };
                 let root = filesystem::open(self.images.store, snapshot.as_ref())?;
                 let digest = self.hash_selection(copy, &root, &Ignore::none(), true)?;
                 self.images.store.record_memo(&memo, &digest.to_string())?;
@@ -161,12 +180,22 @@ impl Build<'_> {
         ignore: &Ignore,
         has_owners: bool,
     ) -> Result<Digest, Error> {
-        let selection = self.select(copy, root, ignore)?;
+        self.hash_selected(copy, &mut self.select(copy, root, ignore)?, root, has_owners)
+    }
+
+    /// Digest of what was selected; what nobody knew of its files is known then.
+    pub(crate) fn hash_selected(
+        &self,
+        copy: &Copy,
+        selection: &mut select::Selection,
+        root: &std::os::fd::OwnedFd,
+        has_owners: bool,
+    ) -> Result<Digest, Error> {
         let mask = Mask {
             owner: !has_owners || copy.chown.is_some(),
             mode: matches!(copy.chmod, Some(Chmod::Octal(_))),
         };
-        select::content_digest(&selection, root.as_fd(), self.images.store, mask, self.request.threads)
+        select::content_digest(selection, root.as_fd(), self.images.store, mask, self.request.threads)
             .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
     }
 
@@ -218,8 +247,8 @@ impl Build<'_> {
     pub(crate) fn look_up_all(&self) -> Result<(), Error> {
         for step in 0..self.plan.steps.len() {
             if let Some(key) = self.step_key(step)? {
-                let snapshot = self.look_up(step, &key)?;
-                self.set_progress(step, Progress { key: Some(key), snapshot });
+                let result = self.look_up(step, &key)?;
+                self.set_progress(step, Progress { key: Some(key), result });
             }
         }
         Ok(())
@@ -229,7 +258,7 @@ impl Build<'_> {
     ///
     /// A result counts only on top of the very snapshot that is its input now. A step that was run again with the
     /// same key (`--no-cache`) may have made other files, and what was built on the old ones must not come back.
-    pub(crate) fn look_up(&self, step: StepId, key: &Key) -> Result<Option<SnapshotId>, Error> {
+    pub(crate) fn look_up(&self, step: StepId, key: &Key) -> Result<Option<Known>, Error> {
         let no_cache = match &self.plan.steps[step].action {
             Action::Run(run) => run.no_cache,
             Action::Copy(copy) => copy.no_cache,
@@ -241,17 +270,26 @@ impl Build<'_> {
             None if no_cache => None,
             None => self.images.store.result(&key.to_string())?.map(|result| result.snapshot),
         };
-        let Some(known) = known else { return Ok(None) };
-        let Some(info) = self.images.store.snapshot(&known)? else { return Ok(None) };
-        match self.fs_snapshot(self.plan.steps[step].input)? {
-            Some(input) if input != info.parent => Ok(None),
-            _ => Ok(Some(known)),
+        let Some(snapshot) = known else { return Ok(None) };
+        let Some(lineage) = self.images.store.lineage(&snapshot)? else { return Ok(None) };
+        match self.fs_identity(self.plan.steps[step].input)? {
+            Some(input) if input != lineage.parent => return Ok(None),
+            _ => {}
         }
+        let held = if lineage.has_files {
+            Held::Files
+        } else if self.encoded_already(&snapshot)?.is_some() {
+            Held::Layer
+        } else {
+            Held::Name
+        };
+        Ok(Some(Known { snapshot, held }))
     }
 
-    /// Which steps the cache answers.
-    pub(crate) fn has_result(&self) -> Vec<bool> {
-        (0..self.plan.steps.len()).map(|step| self.progress(step).snapshot.is_some()).collect()
+    /// What the cache has of each step.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let of = |step| self.progress(step).result.map_or(Held::Nothing, |known| known.held);
+        (0..self.plan.steps.len()).map(of).collect()
     }
 
     /// Steps that the target stands on.

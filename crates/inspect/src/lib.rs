@@ -12,5 +12,7 @@ pub mod proof;
 pub mod size;
 pub mod tree;
 
-pub use proof::{Finding, Fix, Image, Provenance, Report, Severity, Source, Subject, Verdict, prove};
+pub use proof::{
+    Finding, Fix, Image, Provenance, Report, Severity, Source, Subject, Verdict, needs_files, prove,
+};
 pub use tree::{Directory, Identity, LayerTree, MemoryTree, Node, NodeKind, Tree, View};

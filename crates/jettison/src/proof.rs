@@ -7,10 +7,11 @@ use std::sync::Arc;
 use jettison_engine::event::{self, Outcome, Span, Verdict, Weight};
 use jettison_engine::{self as engine, Candidate, Files, Inspection, Inspector, Instruction};
 use jettison_inspect::{
-    self as inspect, Directory, Finding, LayerTree, Provenance, Report, Severity, Source, Subject, Tree,
+    self as inspect, Directory, Finding, LayerTree, MemoryTree, Provenance, Report, Severity, Source,
+    Subject, Tree,
 };
 use jettison_layer::{self as layer, Limits};
-use jettison_oci::{Algorithm, Descriptor, Digest, DigestReader, media_type};
+use jettison_oci::{Algorithm, Descriptor, Digest, DigestReader, ImageConfig, media_type};
 use jettison_store::Store;
 use jettison_ui::{self as ui, Origin};
 
@@ -45,7 +46,11 @@ impl Inspector for Prover {
     fn inspect(&self, candidate: &Candidate<'_>) -> Result<Inspection, engine::Error> {
         let config = candidate.config();
         let failed = |error: std::io::Error| engine::Error::Inspection(error.to_string());
-        let tree = tree(candidate.store(), candidate.files()?)?;
+        let tree = if self.looks_into_files(config) {
+            tree(candidate.store(), candidate.files()?)?
+        } else {
+            Box::new(MemoryTree::default())
+        };
         let from_build = FromBuild(candidate);
         let image = inspect::Image {
             tree: &*tree,
@@ -65,6 +70,10 @@ impl Inspector for Prover {
         }
         let refuse = self.refuse && verdict.outcome == Outcome::CannotStart;
         Ok(Inspection { verdict, refuse })
+    }
+
+    fn looks_into_files(&self, config: &ImageConfig) -> bool {
+        self.run || inspect::needs_files(&config.config)
     }
 
     fn task(&self) -> Option<String> {

@@ -4,16 +4,52 @@
 //! counts only if something is hidden by it; an opaque directory becomes one whiteout for each name that it hides; a
 //! directory that was copied up and not changed appears only as the parent of something that did change.
 
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use crate::apply::OPAQUE_XATTR;
 use crate::inside::{self, NO_LINKS};
-use crate::names::{Inode, Names, inode};
+use crate::names::{Inode, Names, inode, shared_inode};
 use crate::walk::{Descend, read_entry, visit_tree};
 use crate::{Entry, Error, Kind};
+
+/// What lies on top: an upper directory, or the plan of one.
+pub(crate) trait Upper {
+    /// Calls `visit` for every entry as [`visit_tree`] would: with its inode if that has several names.
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error>;
+    /// Whether a directory hides what is below it.
+    fn is_opaque(&self, path: &[u8]) -> Result<bool, Error>;
+    /// Whether something is at `path`.
+    fn has(&self, path: &[u8]) -> bool;
+    /// The content of the file at `path`.
+    fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error>;
+}
+
+/// See [`Upper::visit`].
+pub(crate) type Visit<'v> = dyn FnMut(Entry, Option<Inode>) -> Result<Descend, Error> + 'v;
+
+impl Upper for BorrowedFd<'_> {
+    fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error> {
+        visit_tree(*self, b"", &mut |entry, stat| visit(entry, shared_inode(stat)))
+    }
+
+    fn is_opaque(&self, path: &[u8]) -> Result<bool, Error> {
+        let directory = inside::open_dir(*self, path, NO_LINKS).map_err(Error::io("open", path))?;
+        Ok(has_opaque_mark(&directory))
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        inside::lstat(*self, path, NO_LINKS).is_ok()
+    }
+
+    fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
+        Ok(Box::new(open_file(*self, path)?))
+    }
+}
 
 /// The entries of the layer that leads from `lowers` (top first) to `lowers` with `upper` on top; sorted so that each
 /// directory stands before what is in it, and a whiteout by its own name.
@@ -25,12 +61,21 @@ pub fn diff(
     lowers: &[BorrowedFd<'_>],
     clamp_mtime_s: Option<i64>,
 ) -> Result<Vec<Entry>, Error> {
+    diff_of(&upper, lowers, clamp_mtime_s)
+}
+
+/// [`diff`] of whatever lies on top.
+pub(crate) fn diff_of(
+    upper: &dyn Upper,
+    lowers: &[BorrowedFd<'_>],
+    clamp_mtime_s: Option<i64>,
+) -> Result<Vec<Entry>, Error> {
     let mut found = Vec::new();
     // Directories on the way down that are unchanged themselves: written only if something below is.
     let mut unchanged: Vec<Entry> = Vec::new();
     let mut names = Names::default();
     let mut hidden = Vec::new();
-    let mut visit = |entry: Entry, stat: &Stat| {
+    let mut visit = |entry: Entry, inode: Option<Inode>| {
         while unchanged.last().is_some_and(|parent| !is_below(&entry.path, &parent.path)) {
             unchanged.pop();
         }
@@ -38,8 +83,7 @@ pub fn diff(
             Kind::Socket => return Ok(Descend::No),
             Kind::Whiteout if look_up(lowers, &entry.path)?.is_none() => return Ok(Descend::No),
             Kind::Directory => {
-                let opaque = is_opaque(upper, &entry.path)?;
-                if opaque {
+                if upper.is_opaque(&entry.path)? {
                     hidden.push(entry.path.clone());
                 }
                 match look_up(lowers, &entry.path)? {
@@ -52,17 +96,17 @@ pub fn diff(
             }
             _ => {
                 if let Some(below) = same_as_below(upper, lowers, &entry, clamp_mtime_s)? {
-                    names.keep_back(entry, stat, below, &unchanged);
+                    names.keep_back(entry, inode, below, &unchanged);
                     return Ok(Descend::No);
                 }
             }
         }
-        names.see(&entry, stat);
+        names.see(&entry, inode);
         found.append(&mut unchanged);
         found.push(entry);
         Ok(Descend::Yes)
     };
-    visit_tree(upper, b"", &mut visit)?;
+    upper.visit(&mut visit)?;
     for directory in hidden {
         expand_opaque(upper, lowers, &directory, &mut found)?;
     }
@@ -91,11 +135,6 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/"))
 }
 
-fn is_opaque(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {
-    let directory = inside::open_dir(root, path, NO_LINKS).map_err(Error::io("open", path))?;
-    Ok(has_opaque_mark(&directory))
-}
-
 fn has_opaque_mark(directory: &OwnedFd) -> bool {
     let mut value = [0; 4];
     matches!(rustix::fs::fgetxattr(directory, OPAQUE_XATTR, &mut value), Ok(1) if value[0] == b'y')
@@ -103,7 +142,7 @@ fn has_opaque_mark(directory: &OwnedFd) -> bool {
 
 /// Whiteouts for the names in the lower `directory` that the upper one, being opaque, hides.
 fn expand_opaque(
-    upper: BorrowedFd<'_>,
+    upper: &dyn Upper,
     lowers: &[BorrowedFd<'_>],
     directory: &[u8],
     found: &mut Vec<Entry>,
@@ -116,8 +155,7 @@ fn expand_opaque(
     }
     for name in names {
         let path = inside::join(directory, name.as_bytes());
-        let replaced = inside::lstat(upper, &path, NO_LINKS).is_ok();
-        if !replaced && look_up(lowers, &path)?.is_some() {
+        if !upper.has(&path) && look_up(lowers, &path)?.is_some() {
             found.push(whiteout(path));
         }
     }
@@ -184,7 +222,7 @@ fn same_directory(a: &Entry, b: &Entry) -> bool {
 /// Something that was copied up, or made again as it was: same metadata, same time as far as it will be seen, and the
 /// same content. Returns what inode it is below.
 fn same_as_below(
-    upper: BorrowedFd<'_>,
+    upper: &dyn Upper,
     lowers: &[BorrowedFd<'_>],
     entry: &Entry,
     clamp_mtime_s: Option<i64>,
@@ -211,14 +249,14 @@ fn as_seen(entry: &Entry, clamp_mtime_s: Option<i64>) -> Entry {
     Entry { mtime_s, mtime_ns: 0, ..entry.clone() }
 }
 
-fn same_content(a: BorrowedFd<'_>, b: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {
-    use std::io::Read;
-    let open = |root| {
-        inside::open(root, path, rustix::fs::OFlags::RDONLY, NO_LINKS)
-            .map(std::fs::File::from)
-            .map_err(Error::io("open", path))
-    };
-    let (mut a, mut b) = (open(a)?, open(b)?);
+fn open_file(root: BorrowedFd<'_>, path: &[u8]) -> Result<File, Error> {
+    inside::open(root, path, rustix::fs::OFlags::RDONLY, NO_LINKS)
+        .map(File::from)
+        .map_err(Error::io("open", path))
+}
+
+fn same_content(a: &dyn Upper, b: BorrowedFd<'_>, path: &[u8]) -> Result<bool, Error> {
+    let (mut a, mut b) = (a.read(path)?, open_file(b, path)?);
     let (mut left, mut right) = (vec![0; 128 << 10], vec![0; 128 << 10]);
     loop {
         let n = a.read(&mut left).map_err(Error::Read)?;

@@ -32,6 +32,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A file is not any more what it was when its digest was taken.
+    #[error("{path:?} changed while it was read")]
+    Changed {
+        /// The file.
+        path: String,
+    },
     /// A limit was reached.
     #[error("the layer has more than {limit} {what}")]
     TooMuch {

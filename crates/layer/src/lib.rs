@@ -24,7 +24,9 @@ pub use apply::{Applied, ApplyOptions, Limits, apply};
 pub use archive::{Archive, decompress, decompress_archive, detect};
 pub use complete::complete;
 pub use diff::diff;
-pub use encode::{Chunk, ChunkMemory, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, encode};
+pub use encode::{
+    Chunk, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened, encode,
+};
 pub use entry::{Entry, Kind};
 pub use error::Error;
 pub use inside::open_in_root;

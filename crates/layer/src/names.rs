@@ -17,6 +17,11 @@ pub(crate) fn inode(stat: &Stat) -> Inode {
     (stat.st_dev, stat.st_ino)
 }
 
+/// The inode of what has several names.
+pub(crate) fn shared_inode(stat: &Stat) -> Option<Inode> {
+    (stat.st_nlink > 1).then(|| inode(stat))
+}
+
 /// A name that is the same as below.
 #[derive(Debug)]
 struct Kept {
@@ -34,18 +39,18 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// A name that is written.
-    pub(crate) fn see(&mut self, entry: &Entry, stat: &Stat) {
-        if stat.st_nlink > 1 && !matches!(entry.kind, Kind::Directory | Kind::Whiteout) {
-            self.inodes.insert(entry.path.clone(), inode(stat));
+    /// A name that is written, and its inode if that has several.
+    pub(crate) fn see(&mut self, entry: &Entry, inode: Option<Inode>) {
+        if let Some(inode) = inode.filter(|_| !matches!(entry.kind, Kind::Directory | Kind::Whiteout)) {
+            self.inodes.insert(entry.path.clone(), inode);
         }
     }
 
     /// A name that is not written unless another one of its file is.
-    pub(crate) fn keep_back(&mut self, entry: Entry, stat: &Stat, below: Inode, parents: &[Entry]) {
-        if stat.st_nlink > 1 {
+    pub(crate) fn keep_back(&mut self, entry: Entry, inode: Option<Inode>, below: Inode, parents: &[Entry]) {
+        if let Some(inode) = inode {
             let kept = Kept { entry, below, parents: parents.to_vec() };
-            self.kept.entry(inode(stat)).or_default().push(kept);
+            self.kept.entry(inode).or_default().push(kept);
         }
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
 use crate::inside::{self, NO_LINKS};
-use crate::names::Names;
+use crate::names::{Names, shared_inode};
 use crate::{Entry, Error, Kind};
 
 /// Lists the tree below `root`, the root itself left out. The first name of a file in sort order is the file, later
@@ -15,7 +15,7 @@ pub fn walk(root: BorrowedFd<'_>) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     let mut names = Names::default();
     let mut visit = |entry: Entry, stat: &Stat| {
-        names.see(&entry, stat);
+        names.see(&entry, shared_inode(stat));
         entries.push(entry);
         Ok(Descend::Yes)
     };

@@ -46,7 +46,7 @@ fn layer(
     let entries = walk(root.as_fd()).unwrap();
     let options = EncodeOptions { compression, level: None, clamp_mtime_s: Some(315_532_800), threads };
     let mut blob = Vec::new();
-    let encoded = encode(&entries, root.as_fd(), &options, memory, &mut blob).unwrap();
+    let encoded = encode(&entries, &root.as_fd(), &options, memory, &mut blob).unwrap();
     assert_eq!(encoded.digest, Digest::sha256(&blob));
     (encoded, blob)
 }
@@ -99,7 +99,7 @@ fn another_compression_or_level_takes_nothing_over() {
         clamp_mtime_s: Some(315_532_800),
         threads: 1,
     };
-    encode(&walk(root.as_fd()).unwrap(), root.as_fd(), &options, &memory, &mut Vec::new()).unwrap();
+    encode(&walk(root.as_fd()).unwrap(), &root.as_fd(), &options, &memory, &mut Vec::new()).unwrap();
     assert_eq!(*memory.hits.lock().unwrap(), 0);
     assert!(layer(tree.path(), Compression::None, 1, &memory).0.chunks.is_empty());
 }

@@ -32,7 +32,7 @@ pub use prune::{PruneOptions, PruneReport};
 pub use remove::remove_tree;
 pub use results::{LayerRecord, StepResult};
 pub use scratch::ScratchDir;
-pub use snapshot::{Draft, SnapshotId, SnapshotInfo};
+pub use snapshot::{Draft, Lineage, SnapshotId, SnapshotInfo};
 pub use store::Store;
 pub use usage::Usage;
 

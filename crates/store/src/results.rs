@@ -125,22 +125,7 @@ impl Store {
         parameters: &str,
         record: &LayerRecord,
     ) -> Result<()> {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        self.write(|transaction| {
-            transaction.execute(
-                "INSERT OR REPLACE INTO encoded_layers (snapshot, parameters, diff_id, digest, size, uncompressed_size)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    snapshot.0,
-                    parameters,
-                    record.diff_id.to_string(),
-                    record.digest.to_string(),
-                    signed(record.size),
-                    signed(record.uncompressed_size)
-                ],
-            )
-        })?;
-        Ok(())
+        self.write(|transaction| insert_encoded_layer(transaction, snapshot, parameters, record))
     }
 
     /// Two columns of the one row that `key` selects.
@@ -158,4 +143,27 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The row of [`Store::record_encoded_layer`].
+pub(crate) fn insert_encoded_layer(
+    transaction: &rusqlite::Transaction<'_>,
+    snapshot: &SnapshotId,
+    parameters: &str,
+    record: &LayerRecord,
+) -> rusqlite::Result<()> {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    transaction.execute(
+        "INSERT OR REPLACE INTO encoded_layers (snapshot, parameters, diff_id, digest, size, uncompressed_size)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            snapshot.0,
+            parameters,
+            record.diff_id.to_string(),
+            record.digest.to_string(),
+            signed(record.size),
+            signed(record.uncompressed_size)
+        ],
+    )?;
+    Ok(())
 }

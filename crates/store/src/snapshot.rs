@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, params};
 use rustix::fs::{Gid, Mode, Uid};
 
+use crate::results::insert_encoded_layer;
 use crate::store::now_s;
-use crate::{Error, Result, Store, remove_tree, tree};
+use crate::{Error, LayerRecord, Result, Store, remove_tree, tree};
 
 /// Names a snapshot of one store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,15 @@ pub struct SnapshotInfo {
     pub created_s: i64,
     /// Bytes of its files.
     pub size: u64,
+}
+
+/// What is known of a snapshot without looking at its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// What it stands on.
+    pub parent: Option<SnapshotId>,
+    /// Whether its files are there; else it is a layer so far.
+    pub has_files: bool,
 }
 
 /// A snapshot being made. Dropped without [`Draft::commit`] it leaves nothing.
@@ -98,6 +108,43 @@ impl Store {
         row.map_err(self.index_error())
     }
 
+    /// What a snapshot stands on, be it files or a layer only; `None` if it is neither.
+    pub fn lineage(&self, id: &SnapshotId) -> Result<Option<Lineage>> {
+        let row = {
+            let connection = self.connection();
+            let mut statement = connection
+                .prepare_cached("SELECT parent, layer_only FROM snapshots WHERE id = ?1")
+                .map_err(self.index_error())?;
+            let row = statement
+                .query_row([&id.0], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, bool>(1)?)));
+            row.optional().map_err(self.index_error())?
+        };
+        let has_files = self.snapshot_path(id).join("fs").is_dir();
+        Ok(row
+            .filter(|(_, layer_only)| has_files || *layer_only)
+            .map(|(parent, _)| Lineage { parent: parent.map(SnapshotId), has_files }))
+    }
+
+    /// Gives what a step did on top of `parent` a name without its files: they are the layer `record`, encoded with
+    /// `parameters`, which lies in the store. [`Draft::commit_as`] adds the files if they are ever needed.
+    pub fn record_layer_only(
+        &self,
+        parent: Option<&SnapshotId>,
+        parameters: &str,
+        record: &LayerRecord,
+    ) -> Result<SnapshotId> {
+        let id = SnapshotId(fresh_name(&self.temporary("l")));
+        let parent = parent.map(|p| p.0.clone());
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO snapshots (id, parent, created_s, used_s, size, layer_only) VALUES (?1, ?2, ?3, ?3, 0, 1)",
+                params![id.0, parent, now_s()],
+            )?;
+            insert_encoded_layer(transaction, &id, parameters, record)
+        })?;
+        Ok(id)
+    }
+
     /// The directories of a snapshot and all below it, top first.
     pub fn chain(&self, id: &SnapshotId) -> Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
@@ -140,9 +187,7 @@ impl Draft {
 
     /// Makes the draft a snapshot.
     pub fn commit(self) -> Result<SnapshotId> {
-        // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
-        remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
-        let size = tree::bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
+        let size = self.complete()?;
         // The parent's id in front of random bits: equal names are impossible, and no counter has to be shared.
         let id = SnapshotId(fresh_name(&self.folder));
         let target = self.store.snapshot_path(&id);
@@ -152,10 +197,35 @@ impl Draft {
         self.store.write(|transaction| {
             transaction.execute(
                 "INSERT INTO snapshots (id, parent, created_s, used_s, size) VALUES (?1, ?2, ?3, ?3, ?4)",
-                params![id.0, parent, now, i64::try_from(size).unwrap_or(i64::MAX)],
+                params![id.0, parent, now, size],
             )
         })?;
         Ok(id)
+    }
+
+    /// Makes the draft the files of a snapshot that was a layer only. The draft must stand on the same parent and hold
+    /// what the layer says; if somebody else was faster, theirs stay.
+    pub fn commit_as(self, id: &SnapshotId) -> Result<()> {
+        let size = self.complete()?;
+        let target = self.store.snapshot_path(id);
+        match fs::rename(&self.folder, &target) {
+            Ok(()) => {}
+            Err(_) if target.join("fs").is_dir() => {}
+            Err(error) => return Err(Error::io("write", &target)(error)),
+        }
+        self.store.write(|transaction| {
+            transaction
+                .execute("UPDATE snapshots SET layer_only = 0, size = ?2 WHERE id = ?1", params![id.0, size])
+        })?;
+        Ok(())
+    }
+
+    /// Leaves what is kept, and adds it up: bytes.
+    fn complete(&self) -> Result<i64> {
+        // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
+        remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
+        let size = tree::bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
+        Ok(i64::try_from(size).unwrap_or(i64::MAX))
     }
 }
 

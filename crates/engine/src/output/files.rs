@@ -55,7 +55,7 @@ fn write_one(root: &OwnedFd, destination: &Destination, request: &BuildRequest) 
         clamp_mtime_s: request.epoch_seconds,
         threads: request.threads,
     };
-    layer::encode(&entries, root.as_fd(), &options, &layer::NoChunks, &mut sink).map_err(failed)?;
+    layer::encode(&entries, &root.as_fd(), &options, &layer::NoChunks, &mut sink).map_err(failed)?;
     sink.finish()
 }
 

@@ -3,18 +3,21 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_dockerfile::{Span, ignore::Patterns};
-use jettison_layer::Kind;
 use jettison_layer::copy::{self, CopyOptions};
 use jettison_layer::select::{SelectError, Selection};
+use jettison_layer::{Error as LayerError, Kind};
 use jettison_plan::remote::Remote;
 use jettison_plan::{Chmod, Copy, Position, RemoteSource, Source, StepId};
-use jettison_store::SnapshotId;
+use jettison_store::{Draft, SnapshotId};
 
+use super::Target;
 use crate::build::Build;
 use crate::context::Ignore;
+use crate::demand::Held;
 use crate::error::Error;
 use crate::event::Event;
 use crate::filesystem;
+use crate::keys::Known;
 use crate::ownership;
 use crate::remote::Resolved;
 
@@ -31,8 +34,30 @@ impl Build<'_> {
         &self,
         step: StepId,
         copy: &Copy,
+        target: &Target<'_>,
+    ) -> Result<Known, Error> {
+        if target.ask == Held::Layer
+            && let Some(snapshot) = self.copy_to_layer(step, copy, target)?
+        {
+            return Ok(Known { snapshot, held: Held::Layer });
+        }
+        let draft = self.copy_to_snapshot(step, copy, target.input)?;
+        let snapshot = match &target.again {
+            None => draft.commit()?,
+            Some(id) => {
+                draft.commit_as(id)?;
+                id.clone()
+            }
+        };
+        Ok(Known { snapshot, held: Held::Files })
+    }
+
+    fn copy_to_snapshot(
+        &self,
+        step: StepId,
+        copy: &Copy,
         input: Option<&SnapshotId>,
-    ) -> Result<SnapshotId, Error> {
+    ) -> Result<Draft, Error> {
         let before = self.content_digest(copy)?;
         let draft = self.images.store.begin_snapshot(input)?;
         let to = if copy.link {
@@ -56,15 +81,78 @@ impl Build<'_> {
                 .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
         }
         drop(to);
-        // The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
         if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
-            return Err(Error::Step {
-                message: "files of the context changed while they were copied".to_owned(),
-                span: self.plan.steps[step].span,
-                hint: Some("build again when nothing writes to them".to_owned()),
-            });
+            return Err(self.changed(step));
         }
-        Ok(draft.commit()?)
+        Ok(draft)
+    }
+
+    /// The copy as a layer straight from its source, without a snapshot; `None` where that could not be known to give
+    /// the same bytes.
+    fn copy_to_layer(
+        &self,
+        step: StepId,
+        copy: &Copy,
+        target: &Target<'_>,
+    ) -> Result<Option<SnapshotId>, Error> {
+        let store = self.images.store;
+        let options = self.copy_options(step, copy)?;
+        let mut parts = self.parts(copy)?;
+        let part = match (parts.pop(), options.inline.is_empty()) {
+            (Some(part), true) if parts.is_empty() => part,
+            (None, false) => Part {
+                root: filesystem::open_directory(store.empty_dir())?,
+                selection: Selection::default(),
+                unpack: false,
+                force_owner: None,
+            },
+            // Several places are copied one after the other.
+            _ => return Ok(None),
+        };
+        let Part { root, mut selection, unpack, force_owner } = part;
+        let options = CopyOptions { unpack, force_owner, ..options };
+        // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
+        if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.remotes.is_empty())
+            && !copy.sources.is_empty()
+        {
+            let digest = self.hash_selected(copy, &mut selection, &root, context.has_owners)?;
+            if Some(digest) != self.content_digest(copy)? {
+                return Err(self.changed(step));
+            }
+        }
+        let failed = |source| Error::Copy { span: self.plan.steps[step].span, source };
+        let base = match target.input.filter(|_| !copy.link) {
+            None => None,
+            input => Some(filesystem::open(store, input)?),
+        };
+        let base = base.as_ref().map(AsFd::as_fd);
+        let plan = copy::plan(&selection, root.as_fd(), base, &options).map_err(failed)?;
+        let Some(plan) = plan else { return Ok(None) };
+        let lowers = target.input.map_or(Ok(Vec::new()), |input| filesystem::open_chain(store, input))?;
+        let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
+        let planned = plan.layer(&lowers, Some(self.epoch)).map_err(Self::no_layer)?;
+        let Some(planned) = planned else { return Ok(None) };
+        let record = match self.write_layer(&planned.entries, &planned, self.request.threads) {
+            Err(Error::Layer { source: LayerError::Changed { .. }, .. }) => return Err(self.changed(step)),
+            other => other?,
+        };
+        let parameters = self.layer_parameters();
+        Ok(Some(match &target.again {
+            None => store.record_layer_only(target.input, &parameters, &record)?,
+            Some(id) => {
+                store.record_encoded_layer(id, &parameters, &record)?;
+                id.clone()
+            }
+        }))
+    }
+
+    /// The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
+    fn changed(&self, step: StepId) -> Error {
+        Error::Step {
+            message: "files of the context changed while they were copied".to_owned(),
+            span: self.plan.steps[step].span,
+            hint: Some("build again when nothing writes to them".to_owned()),
+        }
     }
 
     /// What `copy` reads, in the order in which it was written: neighbours from one place together.

@@ -16,37 +16,51 @@ use jettison_plan::{Action, StepId};
 use jettison_store::{SnapshotId, StepResult};
 
 use crate::build::Build;
+use crate::demand::Held;
 use crate::error::Error;
-use crate::keys::Progress;
+use crate::keys::{Known, Progress};
 use crate::tasks::Done;
 
 impl Build<'_> {
-    /// Makes sure that the result of `step` exists.
-    pub(crate) fn step(&self, step: StepId) -> Result<Done, Error> {
+    /// Makes sure that as much as `ask` of the result of `step` exists.
+    pub(crate) fn step(&self, step: StepId, ask: Held) -> Result<Done, Error> {
         if self.images.cancel.is_raised() {
             return Err(Error::Canceled);
         }
         let key = self.step_key(step)?.expect("everything that the step reads was made before it");
         let _guard = self.images.store.lock_step(&key.to_string())?;
-        if let Some(snapshot) = self.look_up(step, &key)? {
-            self.set_progress(step, Progress { key: Some(key), snapshot: Some(snapshot) });
+        let known = self.look_up(step, &key)?;
+        if let Some(known) = known.clone().filter(|known| known.held >= ask) {
+            self.set_progress(step, Progress { key: Some(key), result: Some(known) });
             return Ok(Done::Cached);
         }
         let input =
             self.fs_snapshot(self.plan.steps[step].input)?.expect("the input was made before the step");
-        let snapshot = self.perform(step, input.as_ref())?;
-        let result = StepResult { snapshot: snapshot.clone() };
+        let target = Target { input: input.as_ref(), ask, again: known.map(|known| known.snapshot) };
+        let known = self.perform(step, &target)?;
+        let result = StepResult { snapshot: known.snapshot.clone() };
         self.images.store.record_result(&key.to_string(), &result, &self.plan.steps[step].name)?;
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, snapshot.clone());
-        self.set_progress(step, Progress { key: Some(key), snapshot: Some(snapshot) });
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.snapshot.clone());
+        self.set_progress(step, Progress { key: Some(key), result: Some(known) });
         Ok(Done::Ran)
     }
 
-    fn perform(&self, step: StepId, input: Option<&SnapshotId>) -> Result<SnapshotId, Error> {
-        match &self.plan.steps[step].action {
-            Action::Run(run) => self.perform_run(step, run, input),
-            Action::Copy(copy) => self.perform_copy(step, copy, input),
-            Action::Workdir(workdir) => self.perform_workdir(step, workdir, input),
-        }
+    fn perform(&self, step: StepId, target: &Target<'_>) -> Result<Known, Error> {
+        let snapshot = match &self.plan.steps[step].action {
+            Action::Copy(copy) => return self.perform_copy(step, copy, target),
+            Action::Run(run) => self.perform_run(step, run, target.input)?,
+            Action::Workdir(workdir) => self.perform_workdir(step, workdir, target.input)?,
+        };
+        Ok(Known { snapshot, held: Held::Files })
     }
+}
+
+/// What a step is to leave.
+struct Target<'a> {
+    /// The snapshot that it stands on.
+    input: Option<&'a SnapshotId>,
+    /// Its files, or its layer at least.
+    ask: Held,
+    /// The snapshot that has its name already, but not what is asked for.
+    again: Option<SnapshotId>,
 }

@@ -69,6 +69,14 @@ pub struct Source {
     pub runs: Vec<String>,
 }
 
+/// Whether [`prove`] looks into the files of an image with this config: not if it starts nothing and names nobody.
+pub fn needs_files(config: &ContainerConfig) -> bool {
+    !words::argv(config).is_empty()
+        || config.healthcheck.is_some()
+        || !config.user.is_empty()
+        || !matches!(&config.working_dir[..], "" | "/")
+}
+
 /// Decides whether `image` starts.
 ///
 /// # Errors

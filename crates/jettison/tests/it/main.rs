@@ -12,6 +12,7 @@ mod build_flags;
 mod cache;
 mod check;
 mod contexts;
+mod copy_direct;
 mod corpus;
 mod diff;
 mod errors;

@@ -1,24 +1,31 @@
 //! Carrying a selection over into a tree, by the rules of COPY and ADD.
 //!
-//! The tree is usually an overlay mount, so what is changed is copied up by the kernel. Source of the rules: BuildKit
-//! `solver/llbsolver/file/backend.go` and fsutil `copy/copy.go`; the messages are BuildKit's.
+//! First everything is worked out (`plan.rs`, over the values of `tree.rs`), then it is carried out: written into a tree
+//! (`write.rs`, with the primitives of `file.rs`), or encoded as a layer straight from the source (`layer.rs`). Both do
+//! the same plan, so they cannot differ. Source of the rules: BuildKit `solver/llbsolver/file/backend.go` and fsutil
+//! `copy/copy.go`; the messages are BuildKit's.
 
-mod destination;
 mod file;
+mod layer;
 pub mod mode;
+mod plan;
+mod tree;
+mod write;
 
-use std::io::{BufReader, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::BufReader;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{FileType, OFlags, Timestamps};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::apply::times;
-use crate::inside::{self, IN_ROOT};
+use crate::inside::{self, NO_LINKS};
 use crate::select::{Selected, Selection};
-use crate::{Error, Kind, Limits, decompress_archive, detect, unpack_archive};
-use destination::{Destination, NewDirectory, lossy};
-use file::Attributes;
+use crate::{Error, Limits, decompress_archive, unpack_archive};
+use plan::{Planner, archive_kind};
+use tree::{NewDirectory, Tree};
+
+pub use layer::PlannedLayer;
+pub use plan::Plan;
 
 /// How to copy.
 #[derive(Clone, Debug, Default)]
@@ -84,15 +91,58 @@ impl CopyError {
     }
 }
 
-/// Copies `selection` from below `from` into the tree `to`.
+/// Copies `selection` from below `from` into the tree `to`, which is usually an overlay mount, so that what is changed is
+/// copied up by the kernel.
 pub fn copy(
     selection: &Selection,
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
     options: &CopyOptions,
 ) -> Result<(), CopyError> {
-    let copier = Copier::new(from, to, options);
-    copier.run(selection)
+    // Unpacking an archive moves the times of directories that were set before it.
+    let mut late = Vec::new();
+    let mut planner = Planner::new(from, Some(to), options)?;
+    for source in &selection.sources {
+        let kind = if options.unpack { archive_kind(from, source)? } else { None };
+        let Some(kind) = kind else {
+            planner.source(source)?;
+            continue;
+        };
+        let directory = planner.archive_directory()?;
+        let plan = planner.finish();
+        plan.write(to)?;
+        late.extend(plan.late);
+        let opened = inside::open_dir(to, &directory, NO_LINKS)
+            .map_err(|errno| CopyError::io("open", &directory, errno))?;
+        let mut tar = decompress_archive(kind, BufReader::new(open(from, source)?)).map_err(Error::Read)?;
+        unpack_archive(&mut tar, opened.as_fd(), options.chown, &Limits::default())?;
+        planner = Planner::new(from, Some(to), options)?;
+    }
+    planner.inlines()?;
+    let plan = planner.finish();
+    plan.write(to)?;
+    late.iter()
+        .chain(plan.late.iter().filter(|_| !late.is_empty()))
+        .try_for_each(|(path, time)| write::set_time(to, path, *time))
+}
+
+/// Works out what [`copy`] would do in a tree that holds what `base` does (`None`: nothing), without writing anything.
+/// `None` if an archive is to be unpacked: what is in it shows only then.
+pub fn plan<'a>(
+    selection: &Selection,
+    from: BorrowedFd<'a>,
+    base: Option<BorrowedFd<'_>>,
+    options: &CopyOptions,
+) -> Result<Option<Plan<'a>>, CopyError> {
+    let mut planner = Planner::new(from, base, options)?;
+    for source in &selection.sources {
+        if options.unpack && archive_kind(from, source)?.is_some() {
+            return Ok(None);
+        }
+        planner.source(source)?;
+    }
+    planner.inlines()?;
+    Ok(Some(planner.finish()))
 }
 
 /// Makes the directory `path` and its missing parents, links followed inside the root; what exists is not touched.
@@ -103,176 +153,19 @@ pub fn make_directories(
     mode: u32,
     mtime_s: i64,
 ) -> Result<(), CopyError> {
-    let mut destination = Destination::new(root);
-    let path = cleaned(path);
-    destination.make_all(&path, &NewDirectory { owner, mode })?;
-    destination.finish(mtime_s).map_err(|errno| CopyError::io("set the time of", &path, errno))
+    let mut tree = Tree::new(Some(root));
+    tree.make_all(&cleaned(path), &NewDirectory { owner, mode })?;
+    Plan::of(tree, root, mtime_s).write(root)
 }
 
-struct Copier<'a> {
-    from: BorrowedFd<'a>,
-    options: &'a CopyOptions,
-    to: Destination<'a>,
-    /// The destination, clean and absolute.
-    path: Vec<u8>,
-    /// Whether it is written as a directory.
-    wants_directory: bool,
-    /// The directory that contents were copied into last, and the time that it gets in the end.
-    top: Option<(OwnedFd, Timestamps)>,
+fn open(from: BorrowedFd<'_>, source: &Selected) -> Result<std::fs::File, CopyError> {
+    inside::open(from, &source.real, OFlags::RDONLY, inside::IN_ROOT)
+        .map(std::fs::File::from)
+        .map_err(|errno| CopyError::io("open", &source.real, errno))
 }
 
-impl<'a> Copier<'a> {
-    fn new(from: BorrowedFd<'a>, to: BorrowedFd<'a>, options: &'a CopyOptions) -> Self {
-        let path = &options.destination[..];
-        let wants_directory =
-            path.is_empty() || path == b"." || path.ends_with(b"/") || path.ends_with(b"/.");
-        let path = cleaned(path);
-        Self { from, options, to: Destination::new(to), path, wants_directory, top: None }
-    }
-
-    fn run(mut self, selection: &Selection) -> Result<(), CopyError> {
-        if self.options.parents {
-            self.to.make_all(&self.path, &self.new_directory())?;
-        }
-        for source in &selection.sources {
-            self.source(source)?;
-        }
-        for (name, content) in &self.options.inline {
-            self.inline(name, content)?;
-        }
-        let failed = |errno| CopyError::io("set the time of", &self.path, errno);
-        self.to.finish(self.options.created_mtime_s).map_err(failed)?;
-        match &self.top {
-            Some((directory, times)) => rustix::fs::futimens(directory, times).map_err(failed),
-            None => Ok(()),
-        }
-    }
-
-    /// Directories made on the way: `--chown`'s owner and an octal `--chmod`'s mode; symbolic ones do not apply.
-    fn new_directory(&self) -> NewDirectory {
-        NewDirectory {
-            owner: self.options.chown.unwrap_or((0, 0)),
-            mode: match &self.options.chmod {
-                Some(Chmod::Octal(mode)) => *mode,
-                _ => 0o755,
-            },
-        }
-    }
-
-    fn attributes(&self) -> Attributes<'a> {
-        Attributes {
-            owner: self.options.chown.or(self.options.force_owner),
-            chmod: self.options.chmod.as_ref(),
-        }
-    }
-
-    fn source(&mut self, source: &Selected) -> Result<(), CopyError> {
-        let is_file = matches!(source.root.kind, Kind::File { .. });
-        if self.options.unpack && is_file && self.unpack(source)? {
-            return Ok(());
-        }
-        if source.root.kind == Kind::Directory {
-            let there = self.to.kind(&self.path);
-            if !self.wants_directory && there.is_some_and(|kind| kind != FileType::Directory) {
-                return Err(CopyError::NonDirectory(lossy(&self.path)));
-            }
-            let directory = self.to.make_all(&self.path, &self.new_directory())?;
-            return self.contents(source, directory);
-        }
-        let (parent, name, shown) = self.place(&source.name)?;
-        let attributes = self.attributes();
-        file::copy_file(self.from, &source.real, parent.as_fd(), &name, &source.root, attributes, &shown)
-    }
-
-    /// Where a file goes: into the destination, if that is a directory, under its own name (a link of that name is
-    /// replaced); else to the destination itself (a link there is followed).
-    fn place(&mut self, name: &[u8]) -> Result<(OwnedFd, Vec<u8>, Vec<u8>), CopyError> {
-        let new = self.new_directory();
-        if self.wants_directory || self.to.kind(&self.path) == Some(FileType::Directory) {
-            let directory = self.to.make_all(&self.path, &new)?;
-            return Ok((directory, name.to_vec(), self.shown(name)));
-        }
-        let (directory, name) = self.to.place(&self.path, &new)?;
-        Ok((directory, name, self.path.clone()))
-    }
-
-    /// The path of `below`, a path in the destination, for messages.
-    fn shown(&self, below: &[u8]) -> Vec<u8> {
-        let parent = if self.path == b"/" { &b""[..] } else { &self.path };
-        [parent, b"/", below].concat()
-    }
-
-    /// What is in a source directory, into `directory`, whose own owner and mode stay; its time becomes the source's.
-    fn contents(&mut self, source: &Selected, directory: OwnedFd) -> Result<(), CopyError> {
-        let mut open: Option<(&[u8], OwnedFd)> = None;
-        let attributes = self.attributes();
-        for entry in &source.entries {
-            let (above, name) = inside::split(&entry.path);
-            let shown = self.shown(&entry.path);
-            if open.as_ref().is_none_or(|(path, _)| *path != above) {
-                let opened = inside::open_dir(directory.as_fd(), above, inside::NO_LINKS);
-                open = Some((above, opened.map_err(|errno| CopyError::io("open", &shown, errno))?));
-            }
-            let (_, parent) = open.as_ref().expect("it was just opened");
-            let parent = parent.as_fd();
-            match &entry.kind {
-                Kind::Directory => file::copy_directory(parent, name, entry, attributes, &shown)?,
-                Kind::Hardlink { target } => {
-                    file::hard_link(directory.as_fd(), target, parent, name, &shown)?;
-                }
-                _ => {
-                    let from = inside::join(&source.real, &entry.path);
-                    file::copy_file(self.from, &from, parent, name, entry, attributes, &shown)?;
-                }
-            }
-        }
-        // Only now: making entries changes the time of what holds them. By path, for there may be more directories
-        // than a process may have files open.
-        let directories = source.entries.iter().filter(|e| e.kind == Kind::Directory);
-        for entry in directories {
-            inside::open_dir(directory.as_fd(), &entry.path, inside::NO_LINKS)
-                .and_then(|made| rustix::fs::futimens(&made, &times(entry)))
-                .map_err(|errno| CopyError::io("set the time of", &self.shown(&entry.path), errno))?;
-        }
-        // With --parents the source is whatever stands left of the pivot, often the whole context: not what is copied.
-        if !self.options.parents {
-            self.top = Some((directory, times(&source.root)));
-        }
-        Ok(())
-    }
-
-    /// Unpacks `source` if it is an archive with at least one member.
-    fn unpack(&mut self, source: &Selected) -> Result<bool, CopyError> {
-        let open = || {
-            inside::open(self.from, &source.real, OFlags::RDONLY, IN_ROOT)
-                .map(std::fs::File::from)
-                .map_err(|errno| CopyError::io("open", &source.real, errno))
-        };
-        let mut prefix = Vec::new();
-        open()?.take(512).read_to_end(&mut prefix).map_err(Error::Read)?;
-        let Some(kind) = detect(&prefix) else { return Ok(false) };
-        // A compressed file that holds no tar is an ordinary file.
-        let mut plain = Vec::new();
-        let peek = decompress_archive(kind, open()?).and_then(|r| r.take(512).read_to_end(&mut plain));
-        if peek.is_err() || detect(&plain) != Some(crate::Archive::Tar) {
-            return Ok(false);
-        }
-        let new = NewDirectory { mode: 0o755, ..self.new_directory() };
-        let directory = self.to.make_all(&self.path, &new)?;
-        let mut tar = decompress_archive(kind, BufReader::new(open()?)).map_err(Error::Read)?;
-        unpack_archive(&mut tar, directory.as_fd(), self.options.chown, &Limits::default())?;
-        Ok(true)
-    }
-
-    fn inline(&mut self, name: &[u8], content: &[u8]) -> Result<(), CopyError> {
-        // A name is a name, not a path.
-        let (_, name) = inside::split(name);
-        let (parent, name, shown) = self.place(name)?;
-        let owner = self.options.chown.unwrap_or((0, 0));
-        let attributes = Attributes { owner: Some(owner), chmod: self.options.chmod.as_ref() };
-        let mtime_s = self.options.created_mtime_s;
-        file::write_inline(parent.as_fd(), &name, content, attributes, mtime_s, &shown)
-    }
+fn lossy(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// `/i/j/..` is `/i`, as Go's `filepath.Clean` has it, before links are looked at.

@@ -1,12 +1,11 @@
 //! The tar of a layer, cut into chunks at places that depend on its entries only.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 
-use rustix::fs::OFlags;
+use jettison_oci::Hasher;
 
-use super::{EncodeOptions, content_bytes};
+use super::{Contents, EncodeOptions, Opened, content_bytes};
 use crate::header::{self, BLOCK};
-use crate::inside::{self, NO_LINKS};
 use crate::{Entry, Error, Kind};
 
 /// No chunk is longer, bytes. Independent members of this size cost under 0.3 % against one stream.
@@ -19,7 +18,7 @@ const CUT_MODULUS: u32 = 8;
 /// Cuts the tar of `entries` into chunks.
 pub(super) fn produce(
     entries: &[Entry],
-    root: BorrowedFd<'_>,
+    contents: &dyn Contents,
     options: &EncodeOptions,
     emit: &mut dyn FnMut(Vec<u8>) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -44,7 +43,7 @@ pub(super) fn produce(
         }
         header::write(&entry, &mut chunk);
         if size > 0 {
-            content(&entry, root, size, &mut chunk, &mut flush)?;
+            content(&entry, contents.open(&entry)?, size, &mut chunk, &mut flush)?;
         }
     }
     flush(&mut chunk)?;
@@ -55,15 +54,17 @@ pub(super) fn produce(
 /// Appends the content of a file; a large one is cut at fixed distances from its header.
 fn content(
     entry: &Entry,
-    root: BorrowedFd<'_>,
+    opened: Opened<'_>,
     size: u64,
     chunk: &mut Vec<u8>,
     flush: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let failed = |action| Error::io(action, &entry.path);
-    let file =
-        inside::open(root, &entry.path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, NO_LINKS)
-            .map_err(failed("open"))?;
+    let (mut bytes, file, seen) = match opened {
+        Opened::Bytes(bytes) => (bytes, None, None),
+        Opened::File(file, seen) => (&b""[..], Some(file), seen),
+    };
+    // What may have changed unnoticed since it was looked at is hashed again, as it goes into the layer.
+    let mut hasher = seen.filter(|seen| !seen.settled).map(|_| Hasher::sha256());
     let mut left = size;
     while left > 0 {
         if chunk.len() >= CHUNK_BYTES_MAX {
@@ -71,21 +72,45 @@ fn content(
         }
         let start = chunk.len();
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX - start);
-        chunk.resize(start + want, 0);
-        let mut filled = 0;
-        while filled < want {
-            match rustix::io::read(&file, &mut chunk[start + filled..]) {
-                Ok(0) => return Err(Error::invalid(&entry.path, "it became shorter while it was read")),
-                Ok(n) => filled += n,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(failed("read")(errno)),
+        match &file {
+            Some(file) => {
+                chunk.resize(start + want, 0);
+                fill(file, &mut chunk[start..], &entry.path)?;
+            }
+            None => {
+                let (now, later) = bytes.split_at_checked(want).ok_or_else(|| shorter(&entry.path))?;
+                chunk.extend_from_slice(now);
+                bytes = later;
             }
         }
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&chunk[start..]);
+        }
         left -= want as u64;
+    }
+    if let (Some(file), Some(seen)) = (&file, seen) {
+        seen.still(file, hasher.map(Hasher::finish), &entry.path)?;
     }
     let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     chunk.resize(chunk.len() + padding as usize, 0);
     Ok(())
+}
+
+fn fill(file: &OwnedFd, out: &mut [u8], path: &[u8]) -> Result<(), Error> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match rustix::io::read(file, &mut out[filled..]) {
+            Ok(0) => return Err(shorter(path)),
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::io("read", path)(errno)),
+        }
+    }
+    Ok(())
+}
+
+fn shorter(path: &[u8]) -> Error {
+    Error::invalid(path, "it became shorter while it was read")
 }
 
 /// FNV-1a: stable, cheap, and good enough to spread cuts.

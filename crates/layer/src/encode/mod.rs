@@ -7,12 +7,12 @@
 
 mod chunks;
 mod codec;
+mod contents;
 mod memory;
 mod parallel;
 mod writer;
 
 use std::io::Write;
-use std::os::fd::BorrowedFd;
 
 use jettison_oci::{Compression, Digest, Hasher};
 
@@ -21,6 +21,7 @@ use self::writer::Writer;
 use crate::header::BLOCK;
 use crate::{Entry, Error, Kind};
 
+pub use self::contents::{Contents, Opened};
 pub use self::memory::{Chunk, ChunkMemory, NoChunks};
 
 /// Version of the format: a change of a single byte of what comes out must change this number.
@@ -54,22 +55,22 @@ pub struct Encoded {
     pub chunks: Vec<Chunk>,
 }
 
-/// Writes `entries` as a layer to `out`; the content of files is read below `root`. What `memory` knows is not
-/// compressed again.
+/// Writes `entries` as a layer to `out`, with files as `contents` has them (a directory to read below is one). What
+/// `memory` knows is not compressed again.
 pub fn encode(
     entries: &[Entry],
-    root: BorrowedFd<'_>,
+    contents: &dyn Contents,
     options: &EncodeOptions,
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
 ) -> Result<Encoded, Error> {
     let estimate: u64 = entries.iter().map(|e| BLOCK as u64 + content_bytes(e)).sum();
     if options.threads > 1 && estimate > chunks::CHUNK_BYTES_MAX as u64 {
-        return parallel::encode(entries, root, options, memory, out);
+        return parallel::encode(entries, contents, options, memory, out);
     }
     let (mut codec, mut writer) = (Codec::new(options, memory), Writer::new(out));
     let (mut tar, mut plain) = (Hasher::sha256(), 0);
-    chunks::produce(entries, root, options, &mut |chunk| {
+    chunks::produce(entries, contents, options, &mut |chunk| {
         tar.update(&chunk);
         plain += chunk.len() as u64;
         writer.take(codec.pack(&chunk)?)

@@ -1,7 +1,6 @@
 //! A large layer on several threads: one reads, one hashes the tar, some compress, one writes.
 
 use std::io::Write;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -9,7 +8,7 @@ use jettison_oci::Hasher;
 
 use super::codec::{Codec, Packed};
 use super::writer::Writer;
-use super::{ChunkMemory, EncodeOptions, Encoded, chunks};
+use super::{ChunkMemory, Contents, EncodeOptions, Encoded, chunks};
 use crate::{Entry, Error};
 
 /// A chunk to compress, and where the answer goes.
@@ -17,7 +16,7 @@ type Job = (Arc<Vec<u8>>, Sender<Result<Packed, Error>>);
 
 pub(super) fn encode(
     entries: &[Entry],
-    root: BorrowedFd<'_>,
+    contents: &dyn Contents,
     options: &EncodeOptions,
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
@@ -56,7 +55,7 @@ pub(super) fn encode(
             }
             Ok(writer)
         });
-        let produced = chunks::produce(entries, root, options, &mut |chunk| {
+        let produced = chunks::produce(entries, contents, options, &mut |chunk| {
             let chunk = Arc::new(chunk);
             let (reply, answer) = bounded(1);
             let gone = |_| Error::Damaged("the writing thread ended early".to_owned());

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use jettison_oci::{Digest, Hasher};
 use rustix::fs::OFlags;
 
-use super::known::{FileDigests, FileStat, Moment};
+use super::known::{FileDigests, FileStat, Moment, Seen};
 use super::source::{Selected, Selection};
 use crate::inside::{self, IN_ROOT};
 use crate::{Entry, Error, Kind};
@@ -34,9 +34,9 @@ pub struct Mask {
     pub mode: bool,
 }
 
-/// The digest of what was selected below `root`.
+/// The digest of what was selected below `root`. Files that nobody knew are hashed; `selection` knows them then.
 pub fn content_digest(
-    selection: &Selection,
+    selection: &mut Selection,
     root: BorrowedFd<'_>,
     files: &dyn FileDigests,
     mask: Mask,
@@ -44,7 +44,12 @@ pub fn content_digest(
 ) -> Result<Digest, Error> {
     let unknown: Vec<Unknown> = selection.sources.iter().flat_map(unknown_files).collect();
     let mut hashed = hash_files(&unknown, root, files, threads)?.into_iter();
-    let mut known = selection.sources.iter().flat_map(|source| &source.known);
+    for seen in selection.sources.iter_mut().flat_map(|source| &mut source.files) {
+        if seen.digest.is_none() {
+            *seen = hashed.next().expect("every file that was not known is hashed");
+        }
+    }
+    let mut known = selection.sources.iter().flat_map(|source| &source.files);
     let mut hasher = Hasher::sha256();
     field(&mut hasher, b"selection v1");
     for source in &selection.sources {
@@ -57,13 +62,9 @@ pub fn content_digest(
             field(&mut hasher, &entry.path);
             header(&mut hasher, entry, mask);
             if matches!(entry.kind, Kind::File { .. }) {
-                match known.next().expect("one place for each file") {
-                    Some(digest) => field(&mut hasher, digest.hex().as_bytes()),
-                    None => {
-                        let digest = hashed.next().expect("one digest for each file that was not known");
-                        field(&mut hasher, digest.hex().as_bytes());
-                    }
-                }
+                let seen = known.next().expect("one for each file");
+                let digest = seen.digest.as_ref().expect("it was known, or hashed above");
+                field(&mut hasher, digest.hex().as_bytes());
             }
         }
     }
@@ -80,7 +81,7 @@ struct Unknown {
 fn unknown_files(source: &Selected) -> impl Iterator<Item = Unknown> + '_ {
     let all = std::iter::once(&source.root).chain(&source.entries);
     let files = all.filter(|e| matches!(e.kind, Kind::File { .. }));
-    files.zip(&source.known).filter(|(_, known)| known.is_none()).map(|(entry, _)| Unknown {
+    files.zip(&source.files).filter(|(_, seen)| seen.digest.is_none()).map(|(entry, _)| Unknown {
         path: if entry.path.is_empty() {
             source.real.clone()
         } else {
@@ -138,12 +139,12 @@ fn hash_files(
     root: BorrowedFd<'_>,
     files: &dyn FileDigests,
     threads: usize,
-) -> Result<Vec<Digest>, Error> {
+) -> Result<Vec<Seen>, Error> {
     if threads <= 1 || unknown.len() < PARALLEL_FILES_MIN {
         return unknown.iter().map(|file| hash_file(root, file, files)).collect();
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<Digest, Error>>>> =
+    let results: Mutex<Vec<Option<Result<Seen, Error>>>> =
         Mutex::new((0..unknown.len()).map(|_| None).collect());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -170,7 +171,7 @@ fn hash_files(
     results.into_iter().map(|r| r.expect("every file was hashed")).collect()
 }
 
-fn hash_file(root: BorrowedFd<'_>, unknown: &Unknown, files: &dyn FileDigests) -> Result<Digest, Error> {
+fn hash_file(root: BorrowedFd<'_>, unknown: &Unknown, files: &dyn FileDigests) -> Result<Seen, Error> {
     let path = &unknown.path[..];
     let failed = |action| Error::io(action, path);
     // Read before the stat: what is written later than this gets a later time than a settled file has.
@@ -195,8 +196,9 @@ fn hash_file(root: BorrowedFd<'_>, unknown: &Unknown, files: &dyn FileDigests) -
     let digest = hasher.finish();
     let after = rustix::fs::fstat(&file).map_err(failed("look at"))?;
     let (before, after) = (FileStat::from(&before), FileStat::from(&after));
-    if unknown.plain && before == after && now.is_after(&after) {
+    let settled = before == after && now.is_after(&after);
+    if unknown.plain && settled {
         files.put(&after, &digest);
     }
-    Ok(digest)
+    Ok(Seen { stat: after, digest: Some(digest), settled })
 }

@@ -1,8 +1,11 @@
 //! What is known of files from an earlier time, and when it may be believed.
 
+use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jettison_oci::Digest;
+
+use crate::Error;
 
 /// A file that was changed less than this before it is looked at may change again and keep its times: they come from
 /// a clock that moves in ticks (10 ms on most file systems, 1 s on some). Its digest is neither remembered nor
@@ -34,6 +37,33 @@ impl From<&rustix::fs::Stat> for FileStat {
             mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
             ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
         }
+    }
+}
+
+/// A file as it was when its content was hashed, or looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What identified it.
+    pub stat: FileStat,
+    /// The digest of its content; `None` as long as nobody has hashed it.
+    pub digest: Option<Digest>,
+    /// Whether it had been left alone for so long that a change cannot leave `stat` as it is.
+    pub settled: bool,
+}
+
+impl Seen {
+    /// Makes sure that `file`, which was just read, is still the same: by its stat if it was settled, else by the digest
+    /// of what was read.
+    pub(crate) fn still(&self, file: &OwnedFd, read: Option<Digest>, path: &[u8]) -> Result<(), Error> {
+        let same = match (&self.digest, read) {
+            (Some(digest), Some(read)) => *digest == read,
+            (None, _) => true,
+            (Some(_), None) => {
+                let stat = rustix::fs::fstat(file).map_err(Error::io("look at", path))?;
+                self.settled && FileStat::from(&stat) == self.stat
+            }
+        };
+        if same { Ok(()) } else { Err(Error::Changed { path: String::from_utf8_lossy(path).into_owned() }) }
     }
 }
 

@@ -10,5 +10,5 @@ mod pattern;
 mod source;
 
 pub use digest::{Mask, content_digest};
-pub use known::{FileDigests, FileStat, NothingKnown};
+pub use known::{FileDigests, FileStat, NothingKnown, Seen};
 pub use source::{PathFilter, SelectError, Selected, Selection, Selector, select};

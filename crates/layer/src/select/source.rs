@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use jettison_oci::Digest;
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
-use super::known::{FileDigests, FileStat, Moment};
+use super::known::{FileDigests, FileStat, Moment, Seen};
 use super::pattern::{self, Include, Reached};
 use crate::inside::{self, IN_ROOT};
 use crate::walk::{Descend, read_entry, read_xattrs, with_hard_link};
@@ -53,8 +52,8 @@ pub struct Selected {
     pub root: Entry,
     /// For a directory: what is in it, paths relative to it, parents before children.
     pub entries: Vec<Entry>,
-    /// Digests of the regular files among `root` and `entries`, in this order, as far as they were known already.
-    pub known: Vec<Option<Digest>>,
+    /// What is known of the regular files among `root` and `entries`, in this order.
+    pub files: Vec<Seen>,
     /// Whether it was matched by a wildcard.
     pub wildcard: bool,
 }
@@ -227,7 +226,7 @@ impl Finder<'_> {
         }
         root.path.clear();
         let name = components(path).last().map(|c| c.to_vec()).unwrap_or_default();
-        Ok(Some(Selected { real, name, root, entries: Vec::new(), known, wildcard }))
+        Ok(Some(Selected { real, name, root, entries: Vec::new(), files: known, wildcard }))
     }
 
     /// The entry at `name`. A regular file adds its digest to `known` if that is known; then it has no extended
@@ -237,15 +236,15 @@ impl Finder<'_> {
         parent: BorrowedFd<'_>,
         name: &[u8],
         path: Vec<u8>,
-        known: &mut Vec<Option<Digest>>,
+        known: &mut Vec<Seen>,
     ) -> Result<(Entry, Stat), Error> {
         let (mut entry, stat) = read_entry(parent, name, path)?;
         let mut digest = None;
         if matches!(entry.kind, Kind::File { .. }) {
-            let identity = FileStat::from(&stat);
-            digest =
-                Some(&identity).filter(|i| self.now.is_after(i)).and_then(|i| self.selector.files.get(i));
-            known.push(digest.clone());
+            let stat = FileStat::from(&stat);
+            let settled = self.now.is_after(&stat);
+            digest = if settled { self.selector.files.get(&stat) } else { None };
+            known.push(Seen { stat, digest: digest.clone(), settled });
         }
         if digest.is_none() {
             entry.xattrs = read_xattrs(parent, name, &entry.kind);
@@ -282,7 +281,7 @@ impl Finder<'_> {
 
     fn contents(&self, mut source: Selected, include: Option<&Include>) -> Result<Selected, SelectError> {
         if source.root.kind == Kind::Directory {
-            self.list(&source.real, include, &mut source.entries, &mut source.known)?;
+            self.list(&source.real, include, &mut source.entries, &mut source.files)?;
         }
         Ok(source)
     }
@@ -327,7 +326,7 @@ impl Finder<'_> {
         real: &[u8],
         include: Option<&Include>,
         entries: &mut Vec<Entry>,
-        known: &mut Vec<Option<Digest>>,
+        known: &mut Vec<Seen>,
     ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
         let reached = include.map(Include::start);
@@ -376,7 +375,7 @@ struct Walk<'a> {
     real: &'a [u8],
     include: Option<&'a Include>,
     entries: &'a mut Vec<Entry>,
-    known: &'a mut Vec<Option<Digest>>,
+    known: &'a mut Vec<Seen>,
     /// Directories that come along only if something below them does.
     pending: Vec<Entry>,
     linked: HashMap<(u64, u64), Vec<u8>>,

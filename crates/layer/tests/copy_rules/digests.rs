@@ -31,8 +31,8 @@ impl FileDigests for Memory {
 const TREE: [&str; 5] = ["d/a=1", "d/b=2", "d/s/c=3", "d/l -> a", "e/x"];
 
 fn digest_with(trees: &Trees, sources: &[&str], parents: bool, mask: Mask, threads: usize) -> Digest {
-    let selection = trees.select_of(sources, parents).unwrap();
-    content_digest(&selection, open(&trees.from()).as_fd(), &Memory::default(), mask, threads).unwrap()
+    let mut selection = trees.select_of(sources, parents).unwrap();
+    content_digest(&mut selection, open(&trees.from()).as_fd(), &Memory::default(), mask, threads).unwrap()
 }
 
 fn digest(trees: &Trees, sources: &[&str]) -> Digest {
@@ -160,8 +160,8 @@ fn young_files_are_neither_remembered_nor_believed() {
     let trees = Trees::new(&["f=1"], &[]);
     let memory = Memory::default();
     let of = || {
-        let selection = trees.select_knowing(&["f"], false, &memory).unwrap();
-        content_digest(&selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
+        let mut selection = trees.select_knowing(&["f"], false, &memory).unwrap();
+        content_digest(&mut selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
     };
     let first = of();
     assert_eq!(memory.0.lock().unwrap().0.len(), 0, "its change time is now, whatever its mtime says");
@@ -191,8 +191,8 @@ fn a_known_file_that_gets_an_extended_attribute_is_another_one() {
     }
     let memory = Memory::default();
     let of = || {
-        let selection = trees.select_knowing(&["d"], false, &memory).unwrap();
-        content_digest(&selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
+        let mut selection = trees.select_knowing(&["d"], false, &memory).unwrap();
+        content_digest(&mut selection, open(&trees.from()).as_fd(), &memory, Mask::default(), 1).unwrap()
     };
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let first = of();

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 3] = [CREATE, FORGET_FILES, CHUNKS];
+const MIGRATIONS: [&str; 4] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY];
 
 const CREATE: &str = "
     CREATE TABLE images (
@@ -52,6 +52,9 @@ const CHUNKS: &str = "
         key TEXT PRIMARY KEY, blob TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL
     ) WITHOUT ROWID;
 ";
+
+/// Snapshots that are a layer so far, and no files.
+const LAYER_ONLY: &str = "ALTER TABLE snapshots ADD COLUMN layer_only INTEGER NOT NULL DEFAULT 0";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
