@@ -62,6 +62,7 @@ pub const TEST: &[Package] = &[
     package("zstd", "zstd"),
     package("qemu-user-static", "qemu-aarch64-static"),
     GIT,
+    package("python3-venv", "python3"),
 ];
 
 /// What `bench` needs: the peers, with the programs they take for compressing if they find them.

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Size(Size),
     /// Say what differs between two images: files, config, size
     Diff(Diff),
+    /// List the packages of an image: SPDX, CycloneDX or text
+    Sbom(Sbom),
     /// Write a Dockerfile with a separate build stage, so that only what runs is in the image
     Slim(Box<Slim>),
     /// Store credentials for a registry
@@ -502,6 +504,36 @@ pub(crate) struct Diff {
     /// Platform of the images [default: this machine's]
     #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+}
+
+/// Flags of `sbom`.
+#[derive(Debug, Args)]
+pub(crate) struct Sbom {
+    /// The image: a name in the store or a registry, an archive or a folder with an OCI layout
+    pub(crate) image: String,
+    /// The kind of document
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: SbomFormat,
+    /// The file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Platform of the image [default: this machine's]
+    #[arg(long, env = "DOCKER_DEFAULT_PLATFORM", value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+}
+
+/// The kind of a list of packages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SbomFormat {
+    /// SPDX 2.3, JSON
+    #[default]
+    #[value(alias = "spdx-json")]
+    Spdx,
+    /// CycloneDX 1.6, JSON
+    #[value(alias = "cyclonedx-json")]
+    Cyclonedx,
+    /// A table for people
+    Text,
 }
 
 /// How an answer is printed.

@@ -81,6 +81,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Load(args) => commands::load::run(&args, &environment),
         Command::Run(args) => commands::run::run(args, &environment),
         Command::Diff(args) => commands::diff::run(&args, &environment),
+        Command::Sbom(args) => commands::sbom::run(&args, &environment),
         Command::Size(args) => commands::size::run(&args, &environment),
         Command::Slim(args) => commands::slim::run(&args, &environment),
         Command::Verify(args) => commands::verify::run(&args, &environment),

@@ -1,10 +1,11 @@
 //! What a loader reads in an ELF file, and no more: headers, the dynamic segment, symbol versions.
 //!
-//! Sections are never looked at: stripped files have none, and no loader needs them. Sizes are limited before anything
+//! Sections (`section.rs`) are looked at for lists of packages only: no loader needs them. Sizes are limited before anything
 //! is read, so a hostile file costs no more than a large one. `versions.rs` has the version tables, `strings.rs`
 //! searches whole files for texts, `go.rs` reads what the Go toolchain left.
 
 pub mod go;
+pub mod section;
 mod strings;
 mod versions;
 

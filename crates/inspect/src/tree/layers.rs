@@ -18,7 +18,7 @@ const START_BYTES: u64 = 256;
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 /// Largest file of those that are kept by name, bytes.
-const NAMED_BYTES_MAX: u64 = 64 << 20;
+const NAMED_BYTES_MAX: u64 = 256 << 20;
 /// An index over the layers of an image.
 #[derive(Debug)]
 pub struct LayerTree {
@@ -101,22 +101,11 @@ fn is_looked_at(path: &[u8]) -> bool {
     let name = split(path).1;
     matches!(
         path,
-        b"etc/passwd"
-            | b"etc/group"
-            | b"etc/os-release"
-            | b"usr/lib/os-release"
-            | b"etc/ld.so.preload"
-            | b"var/lib/dpkg/status"
-            | b"lib/apk/db/installed"
-            | b"usr/lib/apk/db/installed"
-            | b"usr/lib/sysimage/rpm/rpmdb.sqlite"
-            | b"var/lib/rpm/rpmdb.sqlite"
+        b"etc/passwd" | b"etc/group" | b"etc/os-release" | b"usr/lib/os-release" | b"etc/ld.so.preload"
     ) || name == b"package.json"
         || name == b"ld.so.cache"
         || (name.starts_with(b"ld-musl") && name.ends_with(b".path"))
-        || path.starts_with(b"var/lib/dpkg/status.d/")
-        || (name == b"METADATA" && path.windows(11).any(|part| part == b".dist-info/"))
-        || (name == b"PKG-INFO" && path.windows(10).any(|part| part == b".egg-info/"))
+        || crate::sbom::reads(path)
 }
 
 impl merged::Item for Item {

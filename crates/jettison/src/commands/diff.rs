@@ -15,7 +15,7 @@ use super::image_source::{self, Source};
 use super::print;
 use crate::args::{Diff, ReportFormat};
 use crate::environment::Environment;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::proof;
 
 /// The exit code of `--exit-code` if the images differ, as `diff` and `git diff` have it.
@@ -62,14 +62,9 @@ fn shared_layers(a: &Image, b: &Image) -> usize {
 impl Side {
     fn open(text: &str, platform: &Platform, environment: &Environment) -> Result<Self, Failure> {
         let source = Source::open(text, platform, environment)?;
-        let [(name, image)] = &source.images[..] else {
-            let names: Vec<&str> = source.images.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!("{text}: it has {} images: {}", names.len(), names.join(", "));
-            return Err(Failure::new(Kind::Image, message)
-                .hint(format!("`jettison load -i {text}`, and compare them by name")));
-        };
+        let (name, image) = source.only(text)?;
         source.fetch(image, environment)?;
-        let (name, image) = (name.clone(), image.clone());
+        let (name, image) = (name.to_owned(), image.clone());
         Ok(Self { name, image, source, files: Listing::default() })
     }
 

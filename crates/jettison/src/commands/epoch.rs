@@ -23,6 +23,11 @@ pub(super) fn of_build(
     seconds(&text.unwrap_or_default(), context)
 }
 
+/// Seconds since 1970 from the environment; `None` if nobody names a time.
+pub(super) fn of_environment() -> Result<Option<i64>, Failure> {
+    seconds(&std::env::var(NAME).unwrap_or_default(), "")
+}
+
 /// The default of a global ARG, without quotes around it.
 fn default(dockerfile: &Dockerfile) -> Option<String> {
     let items = dockerfile.global_args.iter().flat_map(|arg| &arg.items);

@@ -78,6 +78,17 @@ impl Source {
         Ok(Self { images: found, registry, _in_use: in_use, _inside: Some((scratch, store)), store: own })
     }
 
+    /// The one image that `text` means.
+    pub(super) fn only(&self, text: &str) -> Result<(&str, &Image), Failure> {
+        let [(name, image)] = &self.images[..] else {
+            let names: Vec<&str> = self.images.iter().map(|(name, _)| name.as_str()).collect();
+            let message = format!("{text}: it has {} images: {}", names.len(), names.join(", "));
+            return Err(Failure::new(Kind::Image, message)
+                .hint(format!("`jettison load -i {text}`, and take one by its name")));
+        };
+        Ok((name, image))
+    }
+
     /// The images' own way to their parts.
     pub(super) fn access<'a>(&'a self, environment: &'a Environment) -> Images<'a> {
         environment.images(&self.store, &self.registry)

@@ -26,6 +26,7 @@ pub(crate) mod push;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod sbom;
 pub(crate) mod size;
 pub(crate) mod slim;
 pub(crate) mod tag;

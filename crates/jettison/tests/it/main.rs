@@ -24,6 +24,7 @@ mod platforms;
 mod registry;
 mod reproducible;
 mod run;
+mod sbom;
 mod signals;
 mod slim;
 mod ssh;
