@@ -75,10 +75,11 @@ pub(crate) fn assemble(
     Documents { parsed_config, config, config_descriptor, manifest, manifest_descriptor }
 }
 
-/// The index over images, each with its platform.
+/// The index over images, each with its platform, and over what is attached to them.
 pub(crate) fn index(
     manifests: &[&Descriptor],
     platforms: &[Platform],
+    attached: &[Descriptor],
     docker_types: bool,
     annotations: Annotations,
 ) -> (Vec<u8>, Descriptor) {
@@ -90,7 +91,7 @@ pub(crate) fn index(
     let index = Index {
         schema_version: 2,
         media_type: Some(media_type.to_owned()),
-        manifests: entries.collect(),
+        manifests: entries.chain(attached.iter().cloned()).collect(),
         annotations,
         extra: std::collections::BTreeMap::new(),
     };

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_dockerfile::Span;
-use jettison_oci::{Descriptor, Digest, ImageConfig, Platform};
+use jettison_oci::{Descriptor, Digest, ImageConfig, Platform, Reference};
 use jettison_plan::{self as plan, Action, Fs, StepId};
 use jettison_store::{SnapshotId, Store};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -103,6 +103,20 @@ pub struct Origin {
 }
 
 impl<'a> Candidate<'a> {
+    pub(crate) fn new(build: &'a Build<'a>, documents: &'a Documents) -> Self {
+        Self { build, documents }
+    }
+
+    /// Digest of its manifest.
+    pub fn digest(&self) -> &'a Digest {
+        &self.documents.manifest_descriptor.digest
+    }
+
+    /// The names that it is to get.
+    pub fn names(&self) -> Vec<Reference> {
+        self.build.request.names()
+    }
+
     /// Its config.
     pub fn config(&self) -> &'a ImageConfig {
         &self.documents.parsed_config
@@ -277,7 +291,7 @@ impl Build<'_> {
     /// [`Error::Refused`] if it refuses the image.
     pub(crate) fn inspect(&self, documents: &Documents) -> Result<Option<Verdict>, Error> {
         let Some(inspector) = &self.request.inspector else { return Ok(None) };
-        let candidate = Candidate { build: self, documents };
+        let candidate = Candidate::new(self, documents);
         let inspection = match inspector.task() {
             Some(name) => {
                 let task = self.tasks.add(name);

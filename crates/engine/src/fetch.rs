@@ -15,6 +15,7 @@ use jettison_plan::remote::{Git, Http, Remote};
 use jettison_store::{ScratchDir, StepResult};
 use rustix::fs::OFlags;
 
+use crate::attest::Material;
 use crate::error::Error;
 use crate::images::Images;
 use crate::load;
@@ -33,6 +34,8 @@ pub struct Fetched {
     root: Arc<OwnedFd>,
     /// Owners in it mean something: they come from an archive that the user has made.
     pub(crate) has_owners: bool,
+    /// Where they come from, if that can be named to others.
+    pub(crate) origin: Option<Material>,
     _scratch: Option<Arc<ScratchDir>>,
 }
 
@@ -113,7 +116,8 @@ impl<'a> Fetcher<'a> {
                     .map_err(|error| Error::io("open", subdir)(error).for_remote(&remote))?
             }
         };
-        Ok(Fetched { root: Arc::new(root), has_owners: false, _scratch: None })
+        let origin = Some(Material::of_remote(&remote, &Resolved::Commit(commit)));
+        Ok(Fetched { root: Arc::new(root), has_owners: false, origin, _scratch: None })
     }
 
     /// The file at a URL, in a folder.
@@ -121,8 +125,8 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// It cannot be had.
     pub fn file(&self, url: &str, progress: Progress<'_>) -> Result<Fetched, Error> {
-        let (body, _) = self.download(url, progress)?;
-        self.as_folder(&body)
+        let (body, remote) = self.download(url, progress)?;
+        self.as_folder(&body, Material::of_file(&remote, &body))
     }
 
     /// The text at a URL, of at most `max` bytes.
@@ -146,7 +150,7 @@ impl<'a> Fetcher<'a> {
         let file = store.open_blob(&body)?;
         file.take(MAGIC_BYTES as u64).read_to_end(&mut prefix).map_err(Error::io("read", &path))?;
         let Some(kind) = layer::detect(&prefix) else {
-            return Ok(UrlContext::Dockerfile(self.as_folder(&body)?));
+            return Ok(UrlContext::Dockerfile(self.as_folder(&body, Material::of_file(&remote, &body))?));
         };
         let key = Digest::sha256(format!("context archive 1 {body}").as_bytes()).to_string();
         let _guard = store.lock_step(&key)?;
@@ -166,7 +170,8 @@ impl<'a> Fetcher<'a> {
             snapshot
         };
         let root = Arc::new(filesystem::open(store, Some(&snapshot))?);
-        Ok(UrlContext::Files(Fetched { root, has_owners: true, _scratch: None }))
+        let origin = Some(Material::of_file(&remote, &body));
+        Ok(UrlContext::Files(Fetched { root, has_owners: true, origin, _scratch: None }))
     }
 
     /// The files of an archive that is read once.
@@ -179,7 +184,12 @@ impl<'a> Fetcher<'a> {
         let scratch = self.remotes.images.store.scratch_dir()?;
         let root = filesystem::open_directory(scratch.path())?;
         unpack(kind, io::Cursor::new(prefix.to_vec()).chain(rest), &root)?;
-        Ok(Fetched { root: Arc::new(root), has_owners: true, _scratch: Some(Arc::new(scratch)) })
+        Ok(Fetched {
+            root: Arc::new(root),
+            has_owners: true,
+            origin: None,
+            _scratch: Some(Arc::new(scratch)),
+        })
     }
 
     /// An image of the OCI layout in `folder`, now in the store: the one with this tag or digest, or the only one.
@@ -221,7 +231,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// A folder that holds one blob as [`FILE_NAME`].
-    fn as_folder(&self, body: &Digest) -> Result<Fetched, Error> {
+    fn as_folder(&self, body: &Digest, origin: Material) -> Result<Fetched, Error> {
         let store = self.remotes.images.store;
         let scratch = store.scratch_dir()?;
         let path = scratch.path().join(FILE_NAME);
@@ -229,7 +239,12 @@ impl<'a> Fetcher<'a> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).map_err(Error::io("change the mode of", &path))?;
         let root = filesystem::open_directory(scratch.path())?;
-        Ok(Fetched { root: Arc::new(root), has_owners: false, _scratch: Some(Arc::new(scratch)) })
+        Ok(Fetched {
+            root: Arc::new(root),
+            has_owners: false,
+            origin: Some(origin),
+            _scratch: Some(Arc::new(scratch)),
+        })
     }
 }
 

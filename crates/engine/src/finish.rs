@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_layer::{self as layer, Contents, EncodeOptions, Entry};
-use jettison_oci::{Descriptor, Platform, Reference};
+use jettison_oci::{Descriptor, Manifest, Platform, Reference};
 use jettison_plan::{Fs, StepId};
 use jettison_store::{LayerRecord, SnapshotId};
 
@@ -29,6 +29,8 @@ pub(crate) struct Finished {
     image: Option<(ArchiveImage, BuiltImage)>,
     /// Its files, if an output wants them.
     root: Option<OwnedFd>,
+    /// What is attached to the image.
+    attestation: Option<(Descriptor, Manifest)>,
     /// What the inspector said of the image.
     verdict: Option<Verdict>,
 }
@@ -38,9 +40,11 @@ pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<B
     let first = &builds[0];
     let platforms: Vec<Platform> = builds.iter().map(|build| build.plan.platform.clone()).collect();
     let (mut images, mut trees, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut attached = Vec::new();
     for (result, platform) in finished.into_iter().zip(&platforms) {
         verdicts.extend(result.verdict.map(|verdict| (platform.clone(), verdict)));
         images.extend(result.image);
+        attached.extend(result.attestation);
         trees.extend(result.root.map(|root| (root, platform)));
     }
     let mut outcome = BuildOutcome {
@@ -52,12 +56,12 @@ pub(crate) fn outputs(builds: &[Build<'_>], finished: Vec<Finished>) -> Result<B
         pushed: Vec::new(),
         verdicts,
     };
-    let whole = match (images.pop(), images.is_empty() && !first.request.index) {
+    let whole = match (images.pop(), images.is_empty() && !first.request.index && attached.is_empty()) {
         (None, _) => None,
         (Some(only), true) => Some(only),
         (Some(last), false) => {
             images.push(last);
-            Some(first.index(images, &platforms)?)
+            Some(first.index(images, &platforms, attached)?)
         }
     };
     if let Some((archive_image, built)) = whole {
@@ -104,7 +108,9 @@ impl Build<'_> {
             {
                 self.images.record_built(&documents.manifest_descriptor.digest, top)?;
             }
-            Some((archive_image, self.built(&documents, &layers)?, self.inspect(&documents)?))
+            let verdict = self.inspect(&documents)?;
+            let attestation = self.attest(&documents)?;
+            Some((archive_image, self.built(&documents, &layers)?, verdict, attestation))
         } else {
             None
         };
@@ -115,11 +121,11 @@ impl Build<'_> {
         } else {
             None
         };
-        let (image, verdict) = match image {
-            Some((image, built, verdict)) => (Some((image, built)), verdict),
-            None => (None, None),
+        let (image, verdict, attestation) = match image {
+            Some((image, built, verdict, attestation)) => (Some((image, built)), verdict, attestation),
+            None => (None, None, None),
         };
-        Ok(Finished { image, root, verdict })
+        Ok(Finished { image, root, attestation, verdict })
     }
 
     /// The index over the images of all platforms, written into the store.
@@ -127,11 +133,15 @@ impl Build<'_> {
         &self,
         images: Vec<(ArchiveImage, BuiltImage)>,
         platforms: &[Platform],
+        attached: Vec<(Descriptor, Manifest)>,
     ) -> Result<(ArchiveImage, BuiltImage), Error> {
         let manifests: Vec<&Descriptor> = images.iter().map(|(image, _)| &image.descriptor).collect();
         let annotations = self.request.annotations(AnnotationPlace::Index, None);
         let types = self.compression().docker_types;
-        let (bytes, mut descriptor) = assemble::index(&manifests, platforms, types, annotations);
+        let attestations: Vec<Descriptor> =
+            attached.iter().map(|(descriptor, _)| descriptor.clone()).collect();
+        let (bytes, mut descriptor) =
+            assemble::index(&manifests, platforms, &attestations, types, annotations);
         self.images.store.put_blob(&bytes)?;
         descriptor.annotations = self.request.annotations(AnnotationPlace::IndexDescriptor, None);
         let largest = images.iter().filter_map(|(_, built)| built.largest_stage.clone());
@@ -142,7 +152,7 @@ impl Build<'_> {
             uncompressed_bytes: images.iter().map(|(_, built)| built.uncompressed_bytes).sum(),
             largest_stage: largest.max_by_key(|(_, bytes)| *bytes),
         };
-        let manifests = images.into_iter().flat_map(|(image, _)| image.manifests).collect();
+        let manifests = images.into_iter().flat_map(|(image, _)| image.manifests).chain(attached).collect();
         Ok((ArchiveImage { descriptor, manifests, names: self.request.tags.clone() }, built))
     }
 
@@ -190,7 +200,9 @@ impl Build<'_> {
             Output::Image { compression, .. } | Output::Archive { compression, .. } => Some(*compression),
             _ => None,
         });
-        said.unwrap_or_default()
+        let said = said.unwrap_or_default();
+        // in-toto has no place in Docker's family; BuildKit takes OCI's types then as well.
+        LayerCompression { docker_types: said.docker_types && !self.request.attestations.wanted(), ..said }
     }
 
     /// The name of the form in which this build writes layers.

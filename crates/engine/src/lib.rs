@@ -5,6 +5,7 @@
 //! prints, asks the environment or ends the process.
 
 mod assemble;
+mod attest;
 mod build;
 mod cancel;
 mod candidate;
@@ -33,6 +34,7 @@ mod schedule;
 mod step;
 mod tasks;
 
+pub use attest::{Attestations, Lister, Provenance, Slsa};
 pub use build::build;
 pub use cancel::{Cancel, Guard};
 pub use candidate::{Bringer, Candidate, Files, Inspection, Inspector, Instruction, Origin};

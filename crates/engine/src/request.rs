@@ -9,6 +9,7 @@ use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
 use jettison_plan as plan;
 use jettison_sandbox::Limit;
 
+use crate::attest::Attestations;
 use crate::candidate::Inspector;
 use crate::event::Verdict;
 use crate::fetch::Fetched;
@@ -58,6 +59,8 @@ pub struct BuildRequest {
     pub threads: usize,
     /// Most RUN steps at the same time.
     pub steps_max: usize,
+    /// What is attached to the image; the result is an index then.
+    pub attestations: Attestations,
     /// Who looks at the image before it is named, written or pushed, and may refuse it.
     pub inspector: Option<Arc<dyn Inspector>>,
 }
@@ -98,6 +101,17 @@ pub enum AnnotationPlace {
 }
 
 impl BuildRequest {
+    /// All names that the result gets, in order.
+    pub(crate) fn names(&self) -> Vec<Reference> {
+        let mut names = self.tags.clone();
+        for output in &self.outputs {
+            if let Output::Image { names: more, .. } = output {
+                names.extend(more.iter().filter(|name| !self.tags.contains(name)).cloned());
+            }
+        }
+        names
+    }
+
     /// The annotations of one place, for one platform.
     pub(crate) fn annotations(&self, place: AnnotationPlace, platform: Option<&Platform>) -> Annotations {
         let of_place = self.annotations.iter().filter(|a| a.place == place);

@@ -214,6 +214,15 @@ pub(crate) struct Build {
         value_name = "MODE"
     )]
     pub(crate) verify: Vec<VerifyMode>,
+    /// Attach a list of the image's packages (SPDX)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) sbom: Option<String>,
+    /// Attach how the image was built (SLSA): `mode=min|max`, `version=v0.2|v1`, `builder-id=URI`
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) provenance: Option<String>,
+    /// The long form of both: `type=sbom|provenance[,FIELD=VALUE]`
+    #[arg(long = "attest", value_name = "SPEC")]
+    pub(crate) attests: Vec<String>,
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

@@ -4,6 +4,7 @@
 //! people see; `environment.rs` is all that is read from the outside.
 
 mod args;
+mod attestations;
 mod call;
 mod commands;
 mod environment;

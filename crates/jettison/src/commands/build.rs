@@ -16,6 +16,7 @@ use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
 use super::{docker_daemon, epoch, names, print};
 use crate::args::{Build, Network, OnFailure, Progress};
+use crate::attestations;
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
@@ -99,6 +100,8 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
     let (platform, platforms) = flags::platforms(args.platform.as_deref())?;
     let index = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_MULTI_PLATFORM");
     let index = index.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"));
+    let attestations = attestations::wanted(args, &outputs)?;
+    let index = index || attestations.wanted();
     if platforms.len() > 1 || index {
         flags::check_for_index(&outputs, args.load)?;
     }
@@ -143,6 +146,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         known_images,
         tags,
         outputs,
+        attestations,
         pull: args.pull,
         extra_hosts,
         secrets,

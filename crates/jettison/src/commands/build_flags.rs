@@ -126,8 +126,10 @@ pub(super) fn check_for_index(outputs: &[Output], load: bool) -> Result<(), Fail
         matches!(output, Output::Archive { format: jettison_engine::ArchiveFormat::Docker, .. })
     };
     if load || outputs.iter().any(is_docker) {
-        return Err(Failure::usage("docker's archive cannot hold an image of several platforms")
-            .hint("use type=oci, or push it, or load one platform"));
+        return Err(Failure::usage(
+            "docker's archive cannot hold an index: several platforms, or attestations",
+        )
+        .hint("use type=oci, or push it, or load one platform without attestations"));
     }
     Ok(())
 }

@@ -140,7 +140,7 @@ fn what_cannot_be_several_platforms_is_refused() {
     for args in [&["--output", "type=docker,dest=/dev/null"][..], &["--load"]] {
         let all = [&["--platform", BOTH], args].concat();
         let error = jettison.try_build(context.path(), &all).fails(2);
-        assert!(error.contains("cannot hold an image of several platforms"), "{error}");
+        assert!(error.contains("cannot hold an index: several platforms"), "{error}");
     }
     let error = jettison.try_build(context.path(), &["--platform", "linux/amd64,x/y/z/w"]).fails(2);
     assert!(error.contains("x/y/z/w"), "{error}");

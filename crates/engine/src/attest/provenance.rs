@@ -1,0 +1,218 @@
+//! How an image was built, as a SLSA provenance: the layout that BuildKit writes, so that its readers find things.
+//!
+//! There are no times, no random numbers and no paths of this machine in it: the same input gives the same bytes. Values
+//! of secrets and proxies are never known here. Source: SLSA provenance 0.2 and 1.0, BuildKit
+//! `solver/llbsolver/provenance/types`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use jettison_plan::{Action, MountKind, NamedContext, remote};
+use serde_json::{Map, Value, json};
+
+use super::{Material, Provenance, Slsa};
+use crate::build::Build;
+use crate::request::ContextSource;
+
+/// What the parameters mean: docs/attestations.md.
+const BUILD_TYPE: &str = "urn:jettison:build:v1";
+const FRONTEND: &str = "dockerfile.v0";
+/// Build arguments that are settings of a machine, and may hold passwords.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+impl Build<'_> {
+    /// Type and content of the predicate.
+    pub(super) fn provenance(&self, wanted: &Provenance) -> (&'static str, Value) {
+        match wanted.version {
+            Slsa::V1 => ("https://slsa.dev/provenance/v1", self.v1(wanted)),
+            Slsa::V02 => ("https://slsa.dev/provenance/v0.2", self.v02(wanted)),
+        }
+    }
+
+    fn v1(&self, wanted: &Provenance) -> Value {
+        let mut internal = json!({"builderPlatform": jettison_oci::Platform::host().to_string()});
+        let mut metadata = json!({
+            "buildkit_reproducible": wanted.reproducible,
+            "buildkit_completeness": {
+                "request": wanted.max,
+                "resolvedDependencies": !self.has_local_files(),
+            },
+        });
+        if wanted.max {
+            internal["buildConfig"] = self.steps();
+            metadata["buildkit_metadata"] = self.source();
+        }
+        json!({
+            "buildDefinition": {
+                "buildType": BUILD_TYPE,
+                "externalParameters": {"configSource": self.config_source(), "request": self.parameters(wanted.max)},
+                "internalParameters": internal,
+                "resolvedDependencies": self.materials(),
+            },
+            "runDetails": {"builder": {"id": wanted.builder_id}, "metadata": metadata},
+        })
+    }
+
+    fn v02(&self, wanted: &Provenance) -> Value {
+        let mut metadata = json!({
+            "completeness": {
+                "parameters": wanted.max,
+                "environment": true,
+                "materials": !self.has_local_files(),
+            },
+            "reproducible": wanted.reproducible,
+        });
+        if wanted.max {
+            metadata["https://mobyproject.org/buildkit@v1#metadata"] = self.source();
+        }
+        let mut config_source = self.config_source();
+        if let Some(path) = config_source.as_object_mut().and_then(|source| source.remove("path")) {
+            config_source["entryPoint"] = path;
+        }
+        let mut predicate = json!({
+            "builder": {"id": wanted.builder_id},
+            "buildType": BUILD_TYPE,
+            "materials": self.materials(),
+            "invocation": {
+                "configSource": config_source,
+                "parameters": self.parameters(wanted.max),
+                "environment": {"platform": jettison_oci::Platform::host().to_string()},
+            },
+            "metadata": metadata,
+        });
+        if wanted.max {
+            predicate["buildConfig"] = self.steps();
+        }
+        predicate
+    }
+
+    fn has_local_files(&self) -> bool {
+        let is_local = |context: &ContextSource| match context {
+            ContextSource::Folder(_) => true,
+            ContextSource::Fetched(fetched) => fetched.origin.is_none(),
+            ContextSource::Empty => false,
+        };
+        is_local(&self.request.context) || self.request.named_contexts.values().any(is_local)
+    }
+
+    /// The Dockerfile, and the repository or URL that it came from.
+    fn config_source(&self) -> Value {
+        let mut source = json!({"path": self.dockerfile_name()});
+        if let ContextSource::Fetched(fetched) = &self.request.context
+            && let Some(material) = &fetched.origin
+        {
+            source["uri"] = json!(material.uri);
+            source["digest"] = material.digest();
+        }
+        source
+    }
+
+    /// Never the path of a folder on this machine.
+    fn dockerfile_name(&self) -> String {
+        let name = &self.request.dockerfile.name;
+        if name.contains("://") {
+            return remote::redacted(name);
+        }
+        let is_inside = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
+        let last = name.rsplit('/').next().unwrap_or(name);
+        if is_inside { name.clone() } else { last.to_owned() }
+    }
+
+    /// What was asked for.
+    fn parameters(&self, max: bool) -> Value {
+        let options = &self.request.plan;
+        let mut arguments = Map::new();
+        if let Some(target) = &options.target {
+            arguments.insert("target".to_owned(), json!(target));
+        }
+        if max {
+            for (name, value) in &options.build_args {
+                if !PROXIES.contains(&name.to_ascii_lowercase().as_str()) {
+                    arguments.insert(format!("build-arg:{name}"), json!(value));
+                }
+            }
+            arguments
+                .extend(options.labels.iter().map(|(name, value)| (format!("label:{name}"), json!(value))));
+            for (name, context) in &options.contexts {
+                // The folder's place is this machine's business.
+                let shown = match context {
+                    NamedContext::Folder => "local".to_owned(),
+                    NamedContext::Scratch => "docker-image://scratch".to_owned(),
+                    NamedContext::Image(image) => format!("docker-image://{}", image.familiar()),
+                    NamedContext::Stage(stage) => format!("target:{stage}"),
+                };
+                arguments.insert(format!("context:{name}"), json!(shown));
+            }
+        }
+        let mut parameters = json!({"frontend": FRONTEND, "args": arguments});
+        if let ContextSource::Folder(_) = &self.request.context {
+            parameters["locals"] = json!([{"name": "context"}, {"name": "dockerfile"}]);
+        }
+        if max {
+            let (secrets, agents) = self.secret_ids();
+            let list = |ids: BTreeMap<String, bool>| -> Value {
+                ids.into_iter().map(|(id, optional)| json!({"id": id, "optional": optional})).collect()
+            };
+            parameters["secrets"] = list(secrets);
+            parameters["ssh"] = list(agents);
+        }
+        parameters
+    }
+
+    /// Ids of secrets and agents that steps ask for, and whether they may be missing. Never a value.
+    fn secret_ids(&self) -> (BTreeMap<String, bool>, BTreeMap<String, bool>) {
+        let (mut secrets, mut agents) = (BTreeMap::new(), BTreeMap::new());
+        for step in &self.plan.steps {
+            let Action::Run(run) = &step.action else { continue };
+            for mount in &run.mounts {
+                match &mount.kind {
+                    MountKind::Secret { id, required, .. } => {
+                        *secrets.entry(id.clone()).or_insert(true) &= !required;
+                    }
+                    MountKind::Ssh { id, required, .. } => {
+                        *agents.entry(id.clone()).or_insert(true) &= !required;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (secrets, agents)
+    }
+
+    /// Base images, URLs and repositories, with what they held.
+    fn materials(&self) -> Value {
+        let mut materials: Vec<Material> = Vec::new();
+        for (planned, image) in self.plan.images.iter().zip(&self.bases) {
+            let digest = image.index.as_ref().map_or(&image.descriptor.digest, |index| &index.digest);
+            materials.push(Material::of_image(&planned.reference, &planned.platform, digest));
+        }
+        for step in &self.plan.steps {
+            let Action::Copy(copy) = &step.action else { continue };
+            let known = copy.remotes.iter().filter_map(|source| {
+                Some(Material::of_remote(&source.remote, &self.remotes.known(&source.remote)?))
+            });
+            materials.extend(known);
+        }
+        let contexts = std::iter::once(&self.request.context).chain(self.request.named_contexts.values());
+        materials.extend(contexts.filter_map(|context| match context {
+            ContextSource::Fetched(fetched) => fetched.origin.clone(),
+            _ => None,
+        }));
+        materials.sort_by(|a, b| (&a.uri, &a.hex).cmp(&(&b.uri, &b.hex)));
+        materials.dedup();
+        materials.iter().map(Material::json).collect()
+    }
+
+    /// The steps of the plan, by the names that people see.
+    fn steps(&self) -> Value {
+        json!({"steps": self.plan.steps.iter().map(|step| json!({"name": step.name})).collect::<Value>()})
+    }
+
+    /// The text of the Dockerfile.
+    fn source(&self) -> Value {
+        let data = base64::engine::general_purpose::STANDARD.encode(&self.request.dockerfile.text);
+        json!({"source": {"infos": [
+            {"filename": self.dockerfile_name(), "language": "Dockerfile", "data": data},
+        ]}})
+    }
+}
