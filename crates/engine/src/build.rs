@@ -20,7 +20,7 @@ use crate::checks;
 use crate::context::Contexts;
 use crate::demand::{self, Wanted, Work};
 use crate::error::Error;
-use crate::event::{Event, Sink, TaskId};
+use crate::event::{Event, Fate, Sink, TaskId};
 use crate::finish::{self, Finished};
 use crate::images::{Image, Images};
 use crate::keys::Progress;
@@ -29,6 +29,7 @@ use crate::remote::Remotes;
 use crate::request::{BuildOutcome, BuildRequest, Output};
 use crate::schedule;
 use crate::tasks::{Done, Tasks};
+use crate::why::{self, Listing};
 
 /// What the platforms of a build have in common.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ pub(crate) struct Build<'a> {
     /// Most work at the same time.
     at_once_max: usize,
     progress: Vec<Mutex<Progress>>,
+    /// What became of the steps that were asked for.
+    pub(crate) fates: Mutex<BTreeMap<StepId, Fate>>,
+    /// What was selected of contexts.
+    pub(crate) listings: Mutex<BTreeMap<String, Listing>>,
 }
 
 /// Builds `request` with the state in `store`.
@@ -148,6 +153,8 @@ fn carry_out(
             bases,
             first_task,
             at_once_max: (request.steps_max / count).max(1),
+            fates: Mutex::default(),
+            listings: Mutex::default(),
         });
     }
     for build in &builds {
@@ -157,7 +164,9 @@ fn carry_out(
     for build in &builds {
         shared.remotes.resolve_all(&build.plan, &shared.tasks)?;
     }
-    let results = side_by_side(&builds, images.cancel)?;
+    let results = side_by_side(&builds, images.cancel);
+    why::tell(&builds);
+    let results = results?;
     finish::outputs(&builds, results)
 }
 
@@ -239,7 +248,10 @@ impl Build<'_> {
             Work::Unpack(image) => self.unpack_base(image),
             Work::Fetch(image) => self.fetch_base(image),
             Work::Step(step) => self.tasks.run(self.task(step), || {
-                let done = self.step(step, demand.asked[step])?;
+                let done = self
+                    .step(step, demand.asked[step])
+                    .inspect_err(|_| self.note_fate(step, Fate::Failed))?;
+                self.note_fate(step, if done == Done::Ran { Fate::Ran } else { Fate::Cached });
                 self.tasks.count(done);
                 Ok(((), done))
             }),

@@ -78,6 +78,74 @@ pub enum Event {
     Notice(String),
     /// Whether the image starts: said once, when it is put together and has no name yet.
     Verdict(Verdict),
+    /// What became of each step and why, once it is over, well or not.
+    Stories(Vec<Story>),
+}
+
+/// What became of a step, and why it ran if it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// Its row.
+    pub task: TaskId,
+    /// What people see: `[build 2/4] RUN go build`.
+    pub name: String,
+    /// The stage that it belongs to.
+    pub stage: String,
+    /// The steps that it stands on or reads from.
+    pub needs: Vec<TaskId>,
+    /// Its instruction.
+    pub span: Span,
+    /// What became of it.
+    pub fate: Fate,
+    /// Why it ran, the gravest first.
+    pub causes: Vec<Cause>,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ran.
+    Ran,
+    /// The cache answered.
+    Cached,
+    /// It failed, or was given up.
+    Failed,
+    /// Nobody asked for it: what stands on it came from the cache, or the build ended before.
+    NotNeeded,
+}
+
+/// A reason why a step ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Stable name: `file`, `variable`, `instruction`, `base-image`, `content`, `setting`, `step-before`, `no-cache`,
+    /// `first`, `new`, `gone`, `more`, `unknown`.
+    pub kind: &'static str,
+    /// What changed, in a few words.
+    pub what: String,
+    /// Its value in the last build.
+    pub from: Option<String>,
+    /// Its value now.
+    pub to: Option<String>,
+}
+
+impl Cause {
+    /// One without values.
+    pub(crate) fn plain(kind: &'static str, what: &str) -> Self {
+        Self { kind, what: what.to_owned(), from: None, to: None }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let or_nothing = |value: &Option<String>| match value.as_deref() {
+            None | Some("") => "(nothing)".to_owned(),
+            Some(value) => value.to_owned(),
+        };
+        match (&self.from, &self.to) {
+            (None, None) => f.write_str(&self.what),
+            (from, to) => write!(f, "{}: {} → {}", self.what, or_nothing(from), or_nothing(to)),
+        }
+    }
 }
 
 /// Whether an image starts. Made by whoever inspects images (see `candidate.rs`); the engine only carries it.

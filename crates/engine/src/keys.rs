@@ -22,6 +22,7 @@ use crate::demand::{self, Held};
 use crate::error::Error;
 use crate::filesystem;
 use crate::ownership::{self, Accounts};
+use crate::why::Listing;
 
 /// What is known of a step so far.
 #[derive(Clone, Debug, Default)]
@@ -159,13 +160,19 @@ impl Build<'_> {
                 }
                 let Some(snapshot) = self.fs_snapshot(*fs)? else { return Ok(None) };
                 let root = filesystem::open(self.images.store, snapshot.as_ref())?;
-                let digest = self.hash_selection(copy, &root, &Ignore::none(), true)?;
+                let (digest, _) = self.hash_selection(copy, &root, &Ignore::none(), true)?;
                 self.images.store.record_memo(&memo, &digest.to_string())?;
                 Ok(Some(digest))
             }
             Source::Context | Source::NamedContext(_) => match self.contexts.get(&copy.from) {
                 Some(context) => {
-                    Ok(Some(self.hash_selection(copy, &context.root, &context.ignore, context.has_owners)?))
+                    let (digest, listing) =
+                        self.hash_selection(copy, &context.root, &context.ignore, context.has_owners)?;
+                    self.listings
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(listing_name(copy), listing);
+                    Ok(Some(digest))
                 }
                 None if copy.sources.is_empty() => Ok(Some(Digest::sha256(b"no context"))),
                 None => Err(Self::no_context(copy)),
@@ -179,8 +186,10 @@ impl Build<'_> {
         root: &std::os::fd::OwnedFd,
         ignore: &Ignore,
         has_owners: bool,
-    ) -> Result<Digest, Error> {
-        self.hash_selected(copy, &mut self.select(copy, root, ignore)?, root, has_owners)
+    ) -> Result<(Digest, Listing), Error> {
+        let mut selection = self.select(copy, root, ignore)?;
+        let digest = self.hash_selected(copy, &mut selection, root, has_owners)?;
+        Ok((digest, Listing { selection }))
     }
 
     /// Digest of what was selected; what nobody knew of its files is known then.
@@ -197,6 +206,11 @@ impl Build<'_> {
         };
         select::content_digest(selection, root.as_fd(), self.images.store, mask, self.request.threads)
             .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
+    }
+
+    /// What `copy` was found to select of its context.
+    pub(crate) fn listing(&self, copy: &Copy) -> Option<Listing> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(&listing_name(copy)).cloned()
     }
 
     /// What `copy` selects below `root`.
@@ -302,6 +316,10 @@ enum Names {
     /// The input has not been made yet.
     Unknown,
     Known(Option<Digest>),
+}
+
+fn listing_name(copy: &Copy) -> String {
+    format!("{:?} {}", copy.from, selection_name(copy))
 }
 
 /// Everything of `copy` that decides which content is hashed, as an unambiguous text.

@@ -33,6 +33,7 @@ mod request;
 mod schedule;
 mod step;
 mod tasks;
+mod why;
 
 pub use attest::{Attestations, Lister, Provenance, Slsa};
 pub use build::build;

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Diff(Diff),
     /// List the packages of an image: SPDX, CycloneDX or text
     Sbom(Sbom),
+    /// Say why steps of the last build ran, and what changed
+    Why(Why),
     /// Write a Dockerfile with a separate build stage, so that only what runs is in the image
     Slim(Box<Slim>),
     /// Store credentials for a registry
@@ -543,6 +545,16 @@ pub(crate) enum SbomFormat {
     Cyclonedx,
     /// A table for people
     Text,
+}
+
+/// Flags of `why`.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// A step: its number, the name of a stage, or a part of its text [default: all steps]
+    pub(crate) step: Option<String>,
+    /// How the answer is printed
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
 }
 
 /// How an answer is printed.

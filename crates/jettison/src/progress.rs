@@ -6,6 +6,7 @@ use std::io::Write;
 
 use jettison_engine::{BuiltImage, event};
 use jettison_oci::Digest;
+use jettison_ui::record::{Record, Recorder};
 use jettison_ui::{self as ui, Mode, Origin, Screen, Size, State};
 
 use crate::args::Progress;
@@ -14,24 +15,36 @@ use crate::failure::Failure;
 
 /// The view of a running build.
 #[derive(Debug)]
-pub(crate) struct View(ui::View);
+pub(crate) struct View {
+    shown: ui::View,
+    recorder: Recorder,
+}
 
 impl View {
     /// Starts a view of a build of `dockerfile`, whose text is `source`.
     pub(crate) fn start(mode: Progress, dockerfile: &str, source: &str) -> Self {
         let origin = Origin { name: dockerfile.to_owned(), text: source.to_owned() };
-        Self(ui::View::start(view_mode(mode), State::new("Building", origin), screen()))
+        Self {
+            recorder: Recorder::start(origin.clone()),
+            shown: ui::View::start(view_mode(mode), State::new("Building", origin), screen()),
+        }
+    }
+
+    /// What is to be kept of the build.
+    pub(crate) fn record(&self) -> Record {
+        self.recorder.record()
     }
 
     /// Ends the view; what it showed last stays.
     pub(crate) fn finish(&self, succeeded: bool) {
-        self.0.finish(succeeded);
+        self.shown.finish(succeeded);
     }
 }
 
 impl event::Sink for View {
     fn emit(&self, event: event::Event) {
-        self.0.emit(event);
+        self.recorder.note(&event);
+        self.shown.emit(event);
     }
 }
 

@@ -14,6 +14,8 @@ use crate::store::now_s;
 use crate::usage::directory_bytes;
 use crate::{Error, Result, Store, remove_tree};
 
+/// How long explanations of steps are kept: a month.
+const EXPLANATIONS_KEPT_S: i64 = 30 * 24 * 3600;
 /// Largest manifest that is read while marking, bytes.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
@@ -131,7 +133,11 @@ impl Store {
                 transaction.execute("DELETE FROM layer_snapshots WHERE snapshot = ?1", [id])?;
                 transaction.execute("DELETE FROM encoded_layers WHERE snapshot = ?1", [id])?;
             }
-            transaction.execute("DELETE FROM memos", [])?;
+            // Why steps ran is told of builds whose results are gone, too, but not for ever.
+            transaction.execute(
+                "DELETE FROM memos WHERE key NOT LIKE 'why %' OR used_s < ?1",
+                [now_s() - EXPLANATIONS_KEPT_S],
+            )?;
             Ok(removed)
         })?;
         let folder = self.root().join("snapshots");

@@ -70,6 +70,21 @@ impl Store {
         Ok(())
     }
 
+    /// Remembers several small texts at once.
+    pub fn record_memos(&self, memos: &[(String, String)]) -> Result<()> {
+        if memos.is_empty() {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            let mut statement = transaction
+                .prepare_cached("INSERT OR REPLACE INTO memos (key, value, used_s) VALUES (?1, ?2, ?3)")?;
+            for (key, value) in memos {
+                statement.execute(params![key, value, now_s()])?;
+            }
+            Ok(())
+        })
+    }
+
     /// The snapshot of an unpacked stack of layers.
     pub fn layer_snapshot(&self, chain_id: &Digest) -> Result<Option<SnapshotId>> {
         let sql = "SELECT snapshot, 0 FROM layer_snapshots WHERE chain_id = ?1";

@@ -15,10 +15,12 @@ mod model;
 mod painter;
 mod plain;
 mod rawjson;
+pub mod record;
 mod summary;
 pub mod table;
 mod verdict;
 mod view;
+mod why;
 
 pub use frame::{Size, final_frame, frame};
 pub use line::{Line, Segment, Tone};
@@ -28,3 +30,4 @@ pub use rawjson::RawJson;
 pub use summary::summary;
 pub use verdict::verdict;
 pub use view::{Mode, Screen, View};
+pub use why::{chosen, why};

@@ -240,8 +240,8 @@ impl State {
                 self.remark(true, &format!("{place}: {}: {}", diagnostic.code, diagnostic.message));
             }
             Event::Notice(text) => self.remark(false, text),
-            // Shown when all else has been said: see `verdict.rs`.
-            Event::Verdict(_) => {}
+            // Shown when all else has been said, or when somebody asks: see `verdict.rs`, `why.rs`.
+            Event::Verdict(_) | Event::Stories(_) => {}
         }
         Vec::new()
     }

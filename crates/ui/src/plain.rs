@@ -51,7 +51,8 @@ impl Plain {
             | Event::TaskAdded { .. }
             | Event::Warning(_)
             | Event::Notice(_)
-            | Event::Verdict(_) => {}
+            | Event::Verdict(_)
+            | Event::Stories(_) => {}
         }
         for remark in &self.state.remarks()[self.remarks_shown..] {
             lines.push(if remark.warning {

@@ -58,6 +58,7 @@ impl RawJson {
                 "total": total_bytes.unwrap_or(0),
                 "timestamp": self.time(now),
             }]}),
+            Event::Stories(_) => return String::new(),
             Event::Verdict(verdict) => json!({"warnings": self.warnings(verdict)}),
             Event::Warning(_) | Event::Notice(_) => {
                 let fresh = &self.state.remarks()[remarks..];

@@ -40,6 +40,7 @@ pub mod workdir_relative_path;
 pub use config::{Config, Selection};
 pub use linter::{Finding, Linter, MAX_FINDINGS, Site};
 pub use rule::{RULES, Rule};
+pub use secrets_used_in_arg_or_env::is_secret_name;
 
 use crate::ast::{Dockerfile, Kind};
 

@@ -18,11 +18,16 @@ const HARMLESS: [&str; 3] = ["public", "file", "version"];
 
 /// Looks at one name of ARG or ENV.
 pub fn check(instruction: &str, name: &str, span: Span, site: &Site, linter: &mut Linter) {
-    if has_word(name, &SECRET) && !has_word(name, &HARMLESS) {
+    if is_secret_name(name) {
         let message =
             format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {name:?})");
         linter.report(site, &RULE, message, span);
     }
+}
+
+/// Whether a variable of this name is likely to hold something secret.
+pub fn is_secret_name(name: &str) -> bool {
+    has_word(name, &SECRET) && !has_word(name, &HARMLESS)
 }
 
 /// Whether one of the words stands in `name`, between underscores or its ends.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
-use super::{docker_daemon, epoch, names, print};
+use super::{docker_daemon, epoch, last_build, names, print};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::attestations;
 use crate::environment::{self, Environment};
@@ -58,6 +58,7 @@ fn carry_out(
     let view = View::start(mode, &request.dockerfile.name, source);
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
     view.finish(outcome.is_ok());
+    last_build::remember(store, &view, outcome.as_ref().ok());
     if let Err(jettison_engine::Error::Refused(verdict)) = &outcome {
         proof::print(verdict, &request.dockerfile.name, source);
     }

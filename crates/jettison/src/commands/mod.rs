@@ -14,6 +14,7 @@ mod epoch;
 mod image_source;
 pub(crate) mod images;
 pub(crate) mod inspect;
+mod last_build;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -33,6 +34,7 @@ pub(crate) mod tag;
 mod targets;
 pub(crate) mod verify;
 pub(crate) mod version;
+pub(crate) mod why;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -32,3 +32,4 @@ mod ssh;
 mod store_commands;
 mod verify;
 mod web;
+mod why;

@@ -1,0 +1,44 @@
+//! What is kept of the last build, in the store, for `why` and `report`.
+
+use jettison_engine::BuildOutcome;
+use jettison_store::Store;
+use jettison_ui::record::Record;
+
+use crate::failure::{Failure, Kind};
+use crate::progress::View;
+
+/// Where it is kept.
+const MEMO: &str = "why last build";
+/// Larger records are not kept, bytes.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Keeps what was seen of a build; without it `why` and `report` know less, and nothing else.
+pub(super) fn remember(store: &Store, view: &View, outcome: Option<&BuildOutcome>) -> Record {
+    let mut record = view.record();
+    record.succeeded = outcome.is_some();
+    if let Some(outcome) = outcome {
+        record.names = outcome.tagged.iter().map(jettison_oci::Reference::familiar).collect();
+        if let Some(image) = &outcome.image {
+            record.digest = Some(image.manifest.digest.to_string());
+            record.bytes = image.uncompressed_bytes;
+            record.pull_bytes = image.compressed_bytes;
+            record.left_behind.clone_from(&image.largest_stage);
+        }
+    }
+    let text = serde_json::to_string(&record).unwrap_or_default();
+    // A build that ended before its plan was known has nothing to tell.
+    if !record.steps.is_empty() && text.len() <= RECORD_BYTES_MAX {
+        let _ = store.record_memo(MEMO, &text);
+    }
+    record
+}
+
+/// The last build.
+pub(super) fn load(store: &Store) -> Result<Record, Failure> {
+    let text = store.memo(MEMO)?;
+    let record = text.and_then(|text| serde_json::from_str(&text).ok());
+    record.ok_or_else(|| {
+        Failure::new(Kind::Failed, "nothing is known of a last build in this store")
+            .hint("`jettison build` writes it down")
+    })
+}
