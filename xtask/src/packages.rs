@@ -63,6 +63,7 @@ pub const TEST: &[Package] = &[
     package("qemu-user-static", "qemu-aarch64-static"),
     GIT,
     package("python3-venv", "python3"),
+    package("chromium", "chromium"),
 ];
 
 /// What `bench` needs: the peers, with the programs they take for compressing if they find them.

@@ -200,6 +200,21 @@ impl<'a> Candidate<'a> {
         Ok(None)
     }
 
+    /// The stages that stay behind, each with its merged files, as far as those are at hand.
+    pub fn left_behind(&self) -> Result<Vec<(String, OwnedFd)>, Error> {
+        let plan = &self.build.plan;
+        let (base, steps) = self.build.target_chain();
+        let is_below = |fs: Fs| fs == base || matches!(fs, Fs::Step(step) if steps.contains(&step));
+        let mut left = Vec::new();
+        for stage in plan.stages.iter().filter(|stage| !is_below(stage.result)) {
+            if let Some(snapshot) = self.build.fs_snapshot(stage.result)? {
+                let name = stage.name.clone().unwrap_or_else(|| stage.index.to_string());
+                left.push((name, filesystem::open(self.store(), snapshot.as_ref())?));
+            }
+        }
+        Ok(left)
+    }
+
     /// Every path that the Dockerfile's own steps brought, with the last instruction that did; what the base image has
     /// is not among them. A path may have been removed since.
     pub fn brought(&self) -> Result<BTreeMap<Vec<u8>, Span>, Error> {

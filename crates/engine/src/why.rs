@@ -41,6 +41,11 @@ struct Earlier {
     key: Option<String>,
 }
 
+/// The instruction of an ONBUILD trigger, which stands in no Dockerfile here.
+fn triggered(name: &str) -> String {
+    name.split_once("] ").map_or(name, |(_, text)| text).to_owned()
+}
+
 fn inputs_memo(key: &str) -> String {
     format!("why inputs {key}")
 }
@@ -149,8 +154,17 @@ impl Build<'_> {
         let text = self.request.dockerfile.text.get(step.span.start..step.span.end).unwrap_or_default();
         let text = String::from_utf8_lossy(text);
         let is_trigger = text.get(..4).is_some_and(|keyword| keyword.eq_ignore_ascii_case("from"));
-        let text = if is_trigger { step.name.clone() } else { text.into_owned() };
+        let text = if is_trigger { triggered(&step.name) } else { text.into_owned() };
         text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// `[build 2/4] RUN …` with the instruction as it is written: values of variables stay out.
+    fn name(&self, step: StepId) -> String {
+        let name = &self.plan.steps[step].name;
+        match name.split_once("] ") {
+            Some((numbers, _)) => format!("{numbers}] {}", self.text(step)),
+            None => name.clone(),
+        }
     }
 
     /// What became of a step.
@@ -177,7 +191,7 @@ impl Build<'_> {
         });
         Story {
             task: self.task(step),
-            name: self.plan.steps[step].name.clone(),
+            name: self.name(step),
             stage: mine.stage.clone(),
             needs: needs.collect(),
             span: self.plan.steps[step].span,

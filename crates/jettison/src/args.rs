@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Sbom(Sbom),
     /// Say why steps of the last build ran, and what changed
     Why(Why),
+    /// Write a report of the last build, one HTML page
+    Report(ReportPage),
     /// Write a Dockerfile with a separate build stage, so that only what runs is in the image
     Slim(Box<Slim>),
     /// Store credentials for a registry
@@ -225,6 +227,9 @@ pub(crate) struct Build {
     /// The long form of both: `type=sbom|provenance[,FIELD=VALUE]`
     #[arg(long = "attest", value_name = "SPEC")]
     pub(crate) attests: Vec<String>,
+    /// Write a report of the build, one HTML page: timeline, stages, where the bytes are, the verdict
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -545,6 +550,14 @@ pub(crate) enum SbomFormat {
     Cyclonedx,
     /// A table for people
     Text,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportPage {
+    /// The file [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Flags of `why`.

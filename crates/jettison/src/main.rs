@@ -85,6 +85,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sbom(args) => commands::sbom::run(&args, &environment),
         Command::Size(args) => commands::size::run(&args, &environment),
         Command::Slim(args) => commands::slim::run(&args, &environment),
+        Command::Report(args) => commands::report::run(&args, &environment),
         Command::Why(args) => commands::why::run(&args, &environment),
         Command::Verify(args) => commands::verify::run(&args, &environment),
         Command::Login(args) => commands::login::run(&args),

@@ -42,6 +42,21 @@ pub struct Record {
     pub tasks: Vec<Bar>,
     /// What the start-proof said.
     pub verdicts: Vec<Proof>,
+    /// Where the bytes are, of the image and of what stays behind; empty if nobody measured.
+    #[serde(default)]
+    pub areas: Vec<Area>,
+}
+
+/// Where the bytes of an image or a stage are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Area {
+    /// What it is called.
+    pub name: String,
+    /// Whether it is the image; else a stage that stays behind.
+    pub is_image: bool,
+    /// Folders and files with their bytes, the largest first.
+    pub folders: Vec<(String, u64)>,
 }
 
 /// A step.
@@ -197,6 +212,10 @@ impl Recorder {
                             .collect(),
                     })
                     .collect();
+                // Without the values of variables, which a name may hold in a running view.
+                for story in stories {
+                    change(&mut record, story.task, |bar| bar.name.clone_from(&story.name));
+                }
             }
             _ => {}
         }

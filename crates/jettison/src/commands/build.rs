@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
-use super::{docker_daemon, epoch, last_build, names, print};
+use super::{docker_daemon, epoch, last_build, names, print, report};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::attestations;
 use crate::environment::{self, Environment};
@@ -29,9 +29,13 @@ const STEPS_PER_CORE: usize = 4;
 pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Failure> {
     let mode = if args.quiet { Progress::Quiet } else { args.progress };
     let session = Session::new(environment, mode);
-    let request = request(&args, &session)?;
+    let mut request = request(&args, &session)?;
+    let areas = report::Areas::default();
+    if args.report.is_some() {
+        areas.measure(&mut request);
+    }
     let source = text_with_places(&request.dockerfile.text);
-    let result = carry_out(&args, &request, &session, mode, &source);
+    let result = carry_out(&args, &request, &session, mode, (&source, &areas));
     match result {
         Ok(code) => Ok(code),
         Err(failure) if failure.canceled => Err(failure),
@@ -52,13 +56,16 @@ fn carry_out(
     request: &BuildRequest,
     session: &Session<'_>,
     mode: Progress,
-    source: &str,
+    (source, areas): (&str, &report::Areas),
 ) -> Result<ExitCode, Failure> {
     let (store, registry) = session.open()?;
     let view = View::start(mode, &request.dockerfile.name, source);
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
     view.finish(outcome.is_ok());
-    last_build::remember(store, &view, outcome.as_ref().ok());
+    let record = last_build::remember(store, &view, outcome.as_ref().ok(), areas.take());
+    if let Some(path) = &args.report {
+        report::write(path, &record)?;
+    }
     if let Err(jettison_engine::Error::Refused(verdict)) = &outcome {
         proof::print(verdict, &request.dockerfile.name, source);
     }

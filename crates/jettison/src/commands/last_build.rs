@@ -2,7 +2,7 @@
 
 use jettison_engine::BuildOutcome;
 use jettison_store::Store;
-use jettison_ui::record::Record;
+use jettison_ui::record::{Area, Record};
 
 use crate::failure::{Failure, Kind};
 use crate::progress::View;
@@ -13,8 +13,14 @@ const MEMO: &str = "why last build";
 const RECORD_BYTES_MAX: usize = 4 << 20;
 
 /// Keeps what was seen of a build; without it `why` and `report` know less, and nothing else.
-pub(super) fn remember(store: &Store, view: &View, outcome: Option<&BuildOutcome>) -> Record {
+pub(super) fn remember(
+    store: &Store,
+    view: &View,
+    outcome: Option<&BuildOutcome>,
+    areas: Vec<Area>,
+) -> Record {
     let mut record = view.record();
+    record.areas = areas;
     record.succeeded = outcome.is_some();
     if let Some(outcome) = outcome {
         record.names = outcome.tagged.iter().map(jettison_oci::Reference::familiar).collect();

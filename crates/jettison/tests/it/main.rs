@@ -23,6 +23,7 @@ mod outputs;
 mod peers;
 mod platforms;
 mod registry;
+mod report;
 mod reproducible;
 mod run;
 mod sbom;

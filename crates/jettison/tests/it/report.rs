@@ -1,0 +1,117 @@
+//! `build --report` and `jettison report`: one page that stands by itself, as a browser shows it.
+//!
+//! Screenshots stay in the target folder (`report/`), for whoever wants to look.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::fixture::{Jettison, folder, have, skip};
+
+const DOCKERFILE: &str = "\
+FROM busybox AS assets
+RUN sleep 0.3; mkdir /assets; head -c 300000 /dev/zero > /assets/logo.png; head -c 90000 /dev/zero > /assets/style.css
+FROM busybox AS build
+COPY src /src
+RUN sleep 0.5; mkdir -p /usr/lib/big /usr/share/doc && head -c 9000000 /dev/zero > /usr/lib/big/a && head -c 4000000 /dev/zero > /usr/share/doc/b
+RUN sleep 0.2; cat /src/* > /out
+FROM scratch
+COPY --from=build /out /app/out
+COPY --from=assets /assets /assets
+CMD [\"out\"]
+";
+
+fn project() -> TempDir {
+    let hostile = "<script>alert(1)</script>&\"'";
+    folder(DOCKERFILE, &[("src/a.txt", "a\n"), (&format!("src/{}", hostile.replace('/', "_")), "b\n")])
+}
+
+#[test]
+fn the_page_has_everything_and_asks_for_nothing() {
+    let jettison = Jettison::with_busybox();
+    let folder = project();
+    let page = folder.path().join("report.html");
+    let report = format!("--report={}", page.display());
+    jettison.build(folder.path(), &["-t", "app", &report]);
+    fs::write(folder.path().join("src/a.txt"), "changed\n").unwrap();
+    fs::remove_file(&page).unwrap();
+    jettison.build(folder.path(), &["-t", "app", &report]);
+    let html = fs::read_to_string(&page).unwrap();
+    for words in [
+        "src/a.txt: content",
+        "from the cache",
+        "It cannot start",
+        "thrown overboard",
+        "stage build",
+        "/usr/lib",
+        "/assets",
+        "CMD [&quot;/app/out&quot;]",
+        "Content-Security-Policy",
+    ] {
+        assert!(html.contains(words), "no {words:?} in {html}");
+    }
+    let without = html.replace("http-equiv", "");
+    for words in ["http:", "https:", "<script", "url(", "src=", "@import"] {
+        let inside = without.replace("url(#arrow)", "");
+        assert!(!inside.contains(words), "{words:?} is in the page");
+    }
+    assert_eq!(jettison.run(&["report"]).ok(), html.trim_end(), "the last build is the same");
+    screenshots(&page);
+}
+
+#[test]
+fn a_failed_build_has_a_report_too() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN true\nRUN exit 3\nRUN never\n", &[]);
+    let page = folder.path().join("report.html");
+    jettison.try_build(folder.path(), &[&format!("--report={}", page.display())]).fails(1);
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<dd>failed</dd>") && html.contains("not needed"), "{html}");
+}
+
+/// Shows the page in a browser without a network: light, dark, and as wide as a phone.
+fn screenshots(page: &Path) {
+    if !have("chromium") {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../report");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, width, height, scheme) in [
+        ("light", 1100, 1900, 1),
+        ("dark", 1100, 1900, 0),
+        ("phone", 390, 2600, 1),
+        ("phone-dark", 390, 2600, 0),
+    ] {
+        let picture = folder.join(format!("{name}.png"));
+        let _ = fs::remove_file(&picture);
+        if !screenshot(page, &picture, (width, height), scheme) {
+            return;
+        }
+        let bytes = fs::read(&picture).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG"), "{name}");
+        let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((number(16), number(20)), (width, height), "{name}");
+        // One colour alone would be a tenth of it.
+        assert!(bytes.len() > 30_000, "{name}: {} bytes", bytes.len());
+    }
+}
+
+fn screenshot(page: &Path, picture: &Path, (width, height): (u32, u32), scheme: u8) -> bool {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new("chromium")
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-dev-shm-usage", "--virtual-time-budget=1000"])
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("--window-size={width},{height}"))
+        .arg(format!("--screenshot={}", picture.display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    if !picture.exists() {
+        skip(&format!("chromium makes no picture here: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    picture.exists()
+}
