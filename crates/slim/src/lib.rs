@@ -24,6 +24,7 @@ use jettison_inspect::{Image, Severity, Tree, View, prove};
 use jettison_oci::{ContainerConfig, Platform};
 
 pub use go::without_cgo;
+pub use source::check;
 
 /// How often the proof may ask for more files.
 const ROUNDS_MAX: usize = 8;
@@ -131,7 +132,8 @@ impl Item {
 /// # Errors
 /// If it is not proved that the smaller image starts as the larger one does, or files cannot be read.
 pub fn propose(subject: &Subject<'_>) -> Result<Proposal, Error> {
-    source::check(subject)?;
+    check(subject.dockerfile)?;
+    source::check_health(subject)?;
     let view = View::new(subject.tree);
     let original = prove(&Image {
         tree: subject.tree,

@@ -1,36 +1,41 @@
 //! The build stage: the Dockerfile as it is, but for the instructions that are about running. The text of everything
 //! else is left alone, comments included.
 
-use jettison_dockerfile::{Instruction, Kind, Stage};
+use jettison_dockerfile::{Dockerfile, Instruction, Kind, Stage};
 use jettison_inspect::View;
 use jettison_oci::ContainerConfig;
 
 use crate::program::Started;
 use crate::{Error, Item, Refusal, Subject, stage};
 
-/// Refuses what cannot be split in two.
-pub(crate) fn check(subject: &Subject<'_>) -> Result<(), Error> {
-    let Some(stage) = subject.dockerfile.stages.last() else {
-        return Err(Refusal::new("the Dockerfile has no stage").into());
+/// Refuses what cannot be split in two, as far as the Dockerfile alone says so: nothing need be built to know.
+///
+/// # Errors
+/// With the reason.
+pub fn check(dockerfile: &Dockerfile) -> Result<(), Refusal> {
+    let Some(stage) = dockerfile.stages.last() else {
+        return Err(Refusal::new("the Dockerfile has no stage"));
     };
     if stage.from.image.value.eq_ignore_ascii_case("scratch") {
         let refusal = Refusal::new("its last stage is on scratch already: the build is separate as it is");
-        return Err(refusal
-            .hint("`jettison size IMAGE` says where the bytes are")
-            .at(stage.from.span)
-            .into());
+        return Err(refusal.hint("`jettison size IMAGE` says where the bytes are").at(stage.from.span));
     }
     for instruction in &stage.instructions {
         if let Kind::Onbuild(_) = instruction.kind {
             let refusal =
                 Refusal::new("ONBUILD makes it a base for other builds, which need the whole image");
-            return Err(refusal.at(instruction.span).into());
+            return Err(refusal.at(instruction.span));
         }
     }
+    Ok(())
+}
+
+/// Refuses a health check: what it starts would have to come along.
+pub(crate) fn check_health(subject: &Subject<'_>) -> Result<(), Refusal> {
     if let Some(check) = &subject.config.healthcheck
         && check.test.first().is_some_and(|kind| kind != "NONE")
     {
-        let instructions = stage.instructions.iter();
+        let instructions = subject.dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
         let place = instructions.rev().find(|i| matches!(i.kind, Kind::Healthcheck(_)));
         let refusal = Refusal::new(match check.test.first().map(String::as_str) {
             Some("CMD-SHELL") => "HEALTHCHECK needs a shell, and the new image would have none",
@@ -39,7 +44,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Result<(), Error> {
             }
         })
         .hint("let the platform ask the port instead (HEALTHCHECK NONE)");
-        return Err(place.map_or(refusal.clone(), |i| refusal.at(i.span)).into());
+        return Err(place.map_or(refusal.clone(), |i| refusal.at(i.span)));
     }
     Ok(())
 }

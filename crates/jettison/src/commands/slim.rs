@@ -78,6 +78,10 @@ impl Work<'_> {
     fn carry_out(&mut self) -> Result<Answer, Failure> {
         let source = String::from_utf8(self.request.dockerfile.text.clone())
             .map_err(|_| Failure::new(Kind::Dockerfile, "the Dockerfile is no UTF-8 text"))?;
+        let parsed = jettison_dockerfile::parse(source.as_bytes());
+        if !parsed.has_errors() {
+            slim::check(&parsed.dockerfile).map_err(of_refusal)?;
+        }
         say("slim: building the Dockerfile as it is");
         let before = self.build(&source, true)?;
         let proposal = proposal(&before)?;
@@ -159,9 +163,13 @@ fn say(text: &str) {
 fn proposal(built: &Built) -> Result<Proposal, Failure> {
     match &built.seen.proposal {
         Some(Ok(proposal)) => Ok(proposal.clone()),
-        Some(Err(Refusal { reason, hint, span })) => Err(refused(reason, hint.clone(), *span)),
+        Some(Err(refusal)) => Err(of_refusal(refusal.clone())),
         None => Err(Failure::new(Kind::Failed, "nothing was proposed")),
     }
+}
+
+fn of_refusal(Refusal { reason, hint, span }: Refusal) -> Failure {
+    refused(&reason, hint, span)
 }
 
 fn refused(reason: &str, hint: Option<String>, span: Option<jettison_engine::event::Span>) -> Failure {
