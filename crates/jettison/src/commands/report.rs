@@ -3,22 +3,22 @@
 //! The page itself is made in crate `ui`; here the folders of the image and of the stages that stay behind are measured,
 //! while the build has them at hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jettison_engine::{BuildRequest, Candidate, Error, Inspection, Inspector, write_atomically};
+use jettison_engine::{BuildRequest, Candidate, Error, Files, Inspection, Inspector, write_atomically};
 use jettison_inspect::tree::join;
-use jettison_inspect::{Directory, NodeKind, Tree};
 use jettison_ui as ui;
 use jettison_ui::record::{Area, Record};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
 use super::{last_build, print};
 use crate::args::ReportPage;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::proof;
 
 /// Folders that are shown of each image or stage; the rest is one piece.
 const FOLDERS_MAX: usize = 40;
@@ -76,11 +76,13 @@ struct Measurer {
 impl Inspector for Measurer {
     fn inspect(&self, candidate: &Candidate<'_>) -> Result<Inspection, Error> {
         let failed = |error: std::io::Error| Error::Inspection(error.to_string());
-        let tree = proof::tree(candidate.store(), candidate.files()?)?;
-        let mut areas =
-            vec![Area { name: String::new(), is_image: true, folders: folders(&*tree).map_err(failed)? }];
+        let mut areas = Vec::new();
+        // An image that is nothing but its base may not be unpacked; then its size alone is shown.
+        if let Files::Merged(root) = candidate.files()? {
+            areas.push(Area { name: String::new(), is_image: true, folders: folders(root).map_err(failed)? });
+        }
         for (name, root) in candidate.left_behind()? {
-            let folders = folders(&Directory::new(root)).map_err(failed)?;
+            let folders = folders(root).map_err(failed)?;
             areas.push(Area { name, is_image: false, folders });
         }
         areas.retain(|area| !area.folders.is_empty());
@@ -93,18 +95,30 @@ impl Inspector for Measurer {
     }
 }
 
-/// Bytes of the folders of a tree, two levels deep, the largest first.
-fn folders(tree: &dyn Tree) -> std::io::Result<Vec<(String, u64)>> {
+/// Bytes of the folders below `root`, two levels deep, the largest first. A file with several names counts once.
+fn folders(root: OwnedFd) -> std::io::Result<Vec<(String, u64)>> {
     let mut sizes: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-    let mut pending = vec![Vec::new()];
+    let mut linked = BTreeSet::new();
+    let mut pending = vec![(root, Vec::new())];
     let mut seen = 0;
-    while let Some(folder) = pending.pop() {
-        for name in tree.names(&folder)? {
+    while let Some((folder, path)) = pending.pop() {
+        for entry in Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
             seen += 1;
-            let path = join(&folder, &name);
-            match tree.node(&path)?.map(|node| node.kind) {
-                Some(NodeKind::Directory) => pending.push(path),
-                Some(NodeKind::File { size }) => *sizes.entry(group(&path)).or_default() += size,
+            let path = join(&path, name.to_bytes());
+            let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => {
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    pending.push((rustix::fs::openat(&folder, name, flags, Mode::empty())?, path));
+                }
+                FileType::RegularFile if stat.st_nlink < 2 || linked.insert((stat.st_dev, stat.st_ino)) => {
+                    *sizes.entry(group(&path)).or_default() += stat.st_size.unsigned_abs();
+                }
                 _ => {}
             }
         }
