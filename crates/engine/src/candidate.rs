@@ -185,9 +185,9 @@ impl<'a> Candidate<'a> {
         let (_, steps) = self.build.target_chain();
         let Some(last) = steps.last() else { return Ok(None) };
         let Some(Some(snapshot)) = self.build.fs_snapshot(Fs::Step(*last))? else { return Ok(None) };
-        let chain = self.store().chain(&snapshot)?;
-        for (step, directory) in steps.iter().rev().zip(&chain) {
-            let directory = filesystem::open_directory(directory)?;
+        let stack = self.store().stack(&snapshot)?;
+        for (step, info) in steps.iter().rev().zip(&stack) {
+            let directory = filesystem::open_directory(&self.store().snapshot_directory(&info.id))?;
             if has(&directory, path) {
                 let step = &self.build.plan.steps[*step];
                 let from = match &step.action {
@@ -222,9 +222,10 @@ impl<'a> Candidate<'a> {
         let mut brought = BTreeMap::new();
         let Some(last) = steps.last() else { return Ok(brought) };
         let Some(Some(snapshot)) = self.build.fs_snapshot(Fs::Step(*last))? else { return Ok(brought) };
-        let chain = self.store().chain(&snapshot)?;
-        for (step, directory) in steps.iter().rev().zip(&chain) {
+        let stack = self.store().stack(&snapshot)?;
+        for (step, info) in steps.iter().rev().zip(&stack) {
             let span = self.build.plan.steps[*step].span;
+            let directory = &self.store().snapshot_directory(&info.id);
             let root = filesystem::open_directory(directory)?;
             add_paths(root, span, &mut brought).map_err(|e| Error::io("read", directory)(e))?;
         }

@@ -220,6 +220,9 @@ impl Build<'_> {
     /// The layer of `snapshot` as a blob in the store, made now if it is not there yet.
     pub(crate) fn encoded(&self, snapshot: &SnapshotId, threads: usize) -> Result<LayerRecord, Error> {
         let store = self.images.store;
+        let nothing = SnapshotId::nothing();
+        let unchanged = store.lineage(snapshot)?.is_some_and(|lineage| lineage.unchanged);
+        let snapshot = if unchanged { &nothing } else { snapshot };
         if let Some(record) = self.encoded_already(snapshot)? {
             return Ok(record);
         }
@@ -227,8 +230,12 @@ impl Build<'_> {
         if let Some(record) = self.encoded_already(snapshot)? {
             return Ok(record);
         }
-        let chain = filesystem::open_chain(store, snapshot)?;
-        let (upper, below) = chain.split_first().expect("a chain holds at least the snapshot itself");
+        let chain = if unchanged {
+            vec![filesystem::open_directory(store.empty_dir())?]
+        } else {
+            filesystem::open_chain(store, snapshot)?
+        };
+        let (upper, below) = chain.split_first().expect("what changed something is part of its own chain");
         let below: Vec<_> = below.iter().map(AsFd::as_fd).collect();
         let entries = layer::diff(upper.as_fd(), &below, Some(self.epoch)).map_err(Self::no_layer)?;
         let record = self.write_layer(&entries, &upper.as_fd(), threads)?;

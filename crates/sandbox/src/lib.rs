@@ -1,6 +1,6 @@
 //! Run one process in isolation; the only crate with unsafe code.
 //!
-//! A [`Spec`] (plain data) is handed to a re-executed copy of our own program, which is single-threaded and so may
+//! A [`Spec`] (plain data) is handed to a copy of a re-executed copy of our own program, which is single-threaded and so may
 //! unshare namespaces, fork, mount and drop privileges; it becomes the parent of the step's pid 1. Nothing is ever
 //! mounted where the host could see it, and nothing is left running when our process ends, however it ends.
 //!
@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `spec.rs` | the input: what to run, in which world |
 //! | `spawn.rs`, `protocol.rs` | our side: start the child, talk with it, wait, kill |
+//! | `launcher.rs` | what the child is a copy of, so that it costs a fork and no exec |
 //! | `child/` | the other side, one file per concern, in the order in which it happens |
 //! | `stubs.rs` | mount points that had to be made, and how they disappear again |
 //! | `user_namespace.rs`, `id_ranges.rs` | becoming root of an own user namespace at start-up |
@@ -25,6 +26,7 @@ mod error;
 mod executable;
 mod id_ranges;
 mod in_root;
+mod launcher;
 mod mounts;
 pub mod overlay;
 mod probe;

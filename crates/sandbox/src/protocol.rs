@@ -1,4 +1,5 @@
-//! How our process and the child that sets up a sandbox talk: one packet socket, JSON messages.
+//! How our process and a child that sets up a sandbox talk: one packet socket, JSON messages. (How the child comes into
+//! being is another conversation: `launcher.rs`.)
 //!
 //! ```text
 //! our process                         child (descriptors 3 and 4)
@@ -25,8 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Exit, Probe};
 
-/// First argument of a child: what it is to be. Nobody types these; they contain a space.
-pub(crate) const SANDBOX_ROLE: &str = "jettison: sandbox";
+/// First argument of a child: what it is to be. Nobody types these; they contain a space. This one copies itself for
+/// each sandbox; see `launcher.rs`.
+pub(crate) const LAUNCHER_ROLE: &str = "jettison: launcher";
 /// A child that tries what is permitted here.
 pub(crate) const PROBE_ROLE: &str = "jettison: probe";
 
@@ -103,7 +105,7 @@ pub(crate) fn arguments(role: &str) -> Vec<CString> {
 /// socket is there (whoever calls us by such a name without it gets the ordinary program).
 pub(crate) fn role() -> Option<&'static str> {
     let name = std::env::args_os().next()?;
-    let role = [SANDBOX_ROLE, PROBE_ROLE].into_iter().find(|role| name == OsStr::new(role))?;
+    let role = [LAUNCHER_ROLE, PROBE_ROLE].into_iter().find(|role| name == OsStr::new(role))?;
     let control = crate::sys::inherited(CONTROL).ok()?;
     let is_socket = rustix::net::sockopt::socket_type(control.as_fd()) == Ok(SocketType::SEQPACKET);
     // Handed out again to the role itself.

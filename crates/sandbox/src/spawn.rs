@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Context as _;
 use crate::protocol::{self, Message};
-use crate::{Error, Spec, Stdio, executable, sys};
+use crate::{Error, Spec, Stdio, executable, launcher, sys};
 
 /// Longest wait for an answer of a port on the loopback interface.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
@@ -200,17 +200,12 @@ pub fn spawn(spec: &Spec) -> Result<Child, Error> {
             let (input, _) = io::pipe().context("make a pipe")?;
             let (read_out, write_out) = io::pipe().context("make a pipe")?;
             let (read_err, write_err) = io::pipe().context("make a pipe")?;
-            setup = start(
-                protocol::SANDBOX_ROLE,
-                [input.as_fd(), write_out.as_fd(), write_err.as_fd()],
-                &spec_file,
-            )?;
+            setup = start_sandbox([input.as_fd(), write_out.as_fd(), write_err.as_fd()], &spec_file)?;
             (stdout, stderr) = (Some(read_out), Some(read_err));
         }
         Stdio::Inherit => {
             let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-            setup =
-                start(protocol::SANDBOX_ROLE, [input.as_fd(), output.as_fd(), errors.as_fd()], &spec_file)?;
+            setup = start_sandbox([input.as_fd(), output.as_fd(), errors.as_fd()], &spec_file)?;
         }
     }
     match protocol::receive(setup.control.as_fd()).context("talk with the sandbox")? {
@@ -241,8 +236,29 @@ pub(crate) fn spawn_probe() -> Result<crate::Probe, Error> {
     }
 }
 
-/// Starts a child in a role.
+/// Starts a child that sets a sandbox up.
+fn start_sandbox(standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup, Error> {
+    let (ours, theirs) = protocol::channel().context("make a socket")?;
+    let [input, output, errors] = standard;
+    let descriptors = [input, output, errors, theirs.as_fd(), spec.as_fd()];
+    let launched = launcher::start(descriptors, || {
+        let nothing = send_to_file(&()).context("write the spec of the launcher")?;
+        let (input, output) = io::pipe().context("make a pipe")?;
+        let standard = [input.as_fd(), output.as_fd(), output.as_fd()];
+        // It ends with us, and nobody asks how.
+        let (_, socket) = execute(protocol::LAUNCHER_ROLE, standard, &nothing)?;
+        Ok(socket)
+    })?;
+    child(launched.context("start the process that sets up the sandbox")?, ours)
+}
+
+/// Starts a child in a role, by executing our own program.
 fn start(role: &str, standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup, Error> {
+    let (pid, ours) = execute(role, standard, spec)?;
+    child(pid, ours)
+}
+
+fn execute(role: &str, standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<(Pid, OwnedFd), Error> {
     let executable = executable::own().context("find our own program")?;
     let (ours, theirs) = protocol::channel().context("make a socket")?;
     let [input, output, errors] = standard;
@@ -251,10 +267,14 @@ fn start(role: &str, standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup
     let pid: Pid = sys::spawn(&executable.path, &arguments, &descriptors)
         // Some security modules refuse to execute from a mount that is attached nowhere.
         .or_else(|_| sys::spawn(c"/proc/self/exe", &arguments, &descriptors))
-        .context("start the process that sets up the sandbox")?;
+        .context(format!("start the process {role:?}"))?;
+    Ok((pid, ours))
+}
+
+fn child(pid: Pid, control: OwnedFd) -> Result<Setup, Error> {
     // It is our child and not yet reaped, so the number still means it.
     let pid = pidfd_open(pid, PidfdFlags::empty()).context("open a pidfd")?;
-    Ok(Setup { pid, control: ours, reaped: false })
+    Ok(Setup { pid, control, reaped: false })
 }
 
 /// Writes a value to a file in memory, ready to be read.

@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::mount::MountAttrFlags;
@@ -65,6 +65,41 @@ pub(crate) fn fork() -> io::Result<Fork> {
     // any program.
     let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
     Ok(Pid::from_raw(pid as i32).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Forks, and makes the new process a child of our parent. The same is asked of the caller as for [`fork`].
+pub(crate) fn fork_for_parent() -> io::Result<Fork> {
+    if thread_count() > 1 {
+        return Err(io::Error::other("fork in a process with several threads"));
+    }
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: a fork like the one above: memory is copied (no CLONE_VM), and the child goes on on its copy of the stack
+    // (null). The C library's own fork cannot be asked for CLONE_PARENT; what it does besides is for locks of other
+    // threads, of which there are none (checked above), and for the thread's number that it keeps, which it uses for
+    // nothing that single-threaded code asks for.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(Pid::from_raw(pid as i32).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Makes `descriptors` the numbers 0, 1, … of this process, open across nothing but the standard three, and closes all
+/// others.
+///
+/// Only for a process that has just been forked and whose code forgets every descriptor that it had (`launcher.rs`).
+pub(crate) fn become_standard<const N: usize>(descriptors: [OwnedFd; N]) -> io::Result<()> {
+    /// Above all targets, so that no copy overwrites a descriptor which is still to be copied.
+    const SAFE_FROM: RawFd = 16;
+    const { assert!(N < SAFE_FROM as usize) };
+    let mut safe = [0; N];
+    for (safe, source) in safe.iter_mut().zip(descriptors) {
+        *safe = rustix::io::fcntl_dupfd_cloexec(&source, SAFE_FROM)?.into_raw_fd();
+        // At a number that may be a target, where it must not be closed later.
+        std::mem::forget(source);
+    }
+    for (number, source) in safe.into_iter().enumerate() {
+        // SAFETY: dup2 of an open descriptor onto a number that the caller has forgotten.
+        check(libc::c_long::from(unsafe { libc::dup2(source, number as RawFd) }))?;
+    }
+    close_range(N as RawFd, false)
 }
 
 /// How many threads this process has; 1 if `/proc` does not say (then nobody has asked for more yet, or the caller

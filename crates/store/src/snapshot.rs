@@ -25,6 +25,12 @@ impl fmt::Display for SnapshotId {
 }
 
 impl SnapshotId {
+    /// Stands for every snapshot that changed nothing where something is remembered of a snapshot: of them it is all
+    /// the same, for it does not depend on what is below.
+    pub fn nothing() -> Self {
+        Self("nothing".to_owned())
+    }
+
     /// The name that was printed before. Whether there is such a snapshot is another question.
     pub fn named(name: &str) -> Option<Self> {
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -43,7 +49,15 @@ pub struct SnapshotInfo {
     pub created_s: i64,
     /// Bytes of its files.
     pub size: u64,
+    /// It has no files, and its root is like the one below: whatever reads the stack need not look at it.
+    pub unchanged: bool,
 }
+
+/// The columns of a [`SnapshotInfo`].
+const COLUMNS: &str = "id, parent, created_s, size, unchanged";
+
+/// Deeper stacks are refused: the parents of a broken index could lead in a circle.
+const DEPTH_MAX: usize = 100_000;
 
 /// What is known of a snapshot without looking at its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +66,8 @@ pub struct Lineage {
     pub parent: Option<SnapshotId>,
     /// Whether its files are there; else it is a layer so far.
     pub has_files: bool,
+    /// See [`SnapshotInfo::unchanged`].
+    pub unchanged: bool,
 }
 
 /// A snapshot being made. Dropped without [`Draft::commit`] it leaves nothing.
@@ -87,25 +103,47 @@ impl Store {
 
     /// What is known of a snapshot; `None` if it is not there.
     pub fn snapshot(&self, id: &SnapshotId) -> Result<Option<SnapshotInfo>> {
-        let connection = self.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT parent, created_s, size FROM snapshots WHERE id = ?1")
-            .map_err(self.index_error())?;
         // A row without its directory (somebody tidied up by hand) is no snapshot.
-        if !self.snapshot_path(id).join("fs").is_dir() {
+        if !self.snapshot_directory(id).is_dir() {
             return Ok(None);
         }
-        let row = statement
-            .query_row([&id.0], |row| {
-                Ok(SnapshotInfo {
-                    id: id.clone(),
-                    parent: row.get::<_, Option<String>>(0)?.map(SnapshotId),
-                    created_s: row.get(1)?,
-                    size: row.get::<_, i64>(2)?.unsigned_abs(),
-                })
-            })
-            .optional();
-        row.map_err(self.index_error())
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM snapshots WHERE id = ?1"))
+            .map_err(self.index_error())?;
+        statement.query_row([&id.0], info).optional().map_err(self.index_error())
+    }
+
+    /// A snapshot and all below it, top first.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshot`] if the files of one of them are missing.
+    pub fn stack(&self, id: &SnapshotId) -> Result<Vec<SnapshotInfo>> {
+        let rows: Vec<SnapshotInfo> = {
+            let connection = self.connection();
+            let mut statement = connection
+                .prepare_cached(&format!(
+                    "WITH RECURSIVE stack (depth, {COLUMNS}) AS (
+                        SELECT 0, {COLUMNS} FROM snapshots WHERE id = ?1
+                        UNION ALL
+                        SELECT stack.depth + 1, s.id, s.parent, s.created_s, s.size, s.unchanged
+                        FROM stack JOIN snapshots AS s ON s.id = stack.parent LIMIT {DEPTH_MAX}
+                    ) SELECT {COLUMNS} FROM stack ORDER BY depth"
+                ))
+                .map_err(self.index_error())?;
+            let rows = statement.query_map([&id.0], info).map_err(self.index_error())?;
+            rows.collect::<rusqlite::Result<_>>().map_err(self.index_error())?
+        };
+        let missing = |id: &SnapshotId| Err(Error::NoSnapshot(id.0.clone()));
+        match rows.last() {
+            None => return missing(id),
+            Some(SnapshotInfo { parent: Some(parent), .. }) => return missing(parent),
+            Some(_) => {}
+        }
+        match rows.iter().find(|info| !self.snapshot_directory(&info.id).is_dir()) {
+            Some(info) => missing(&info.id),
+            None => Ok(rows),
+        }
     }
 
     /// What a snapshot stands on, be it files or a layer only; `None` if it is neither.
@@ -113,16 +151,18 @@ impl Store {
         let row = {
             let connection = self.connection();
             let mut statement = connection
-                .prepare_cached("SELECT parent, layer_only FROM snapshots WHERE id = ?1")
+                .prepare_cached("SELECT parent, layer_only, unchanged FROM snapshots WHERE id = ?1")
                 .map_err(self.index_error())?;
-            let row = statement
-                .query_row([&id.0], |row| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, bool>(1)?)));
+            let row = statement.query_row([&id.0], |row| {
+                let parent = row.get::<_, Option<String>>(0)?.map(SnapshotId);
+                Ok((Lineage { parent, has_files: false, unchanged: row.get(2)? }, row.get::<_, bool>(1)?))
+            });
             row.optional().map_err(self.index_error())?
         };
-        let has_files = self.snapshot_path(id).join("fs").is_dir();
+        let has_files = self.snapshot_directory(id).is_dir();
         Ok(row
             .filter(|(_, layer_only)| has_files || *layer_only)
-            .map(|(parent, _)| Lineage { parent: parent.map(SnapshotId), has_files }))
+            .map(|(lineage, _)| Lineage { has_files, ..lineage }))
     }
 
     /// Gives what a step did on top of `parent` a name without its files: they are the layer `record`, encoded with
@@ -145,16 +185,20 @@ impl Store {
         Ok(id)
     }
 
-    /// The directories of a snapshot and all below it, top first.
+    /// The directories that make up the files of a snapshot, top first: its own and those below, without those that
+    /// changed nothing. At least one.
     pub fn chain(&self, id: &SnapshotId) -> Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        let mut next = Some(id.clone());
-        while let Some(id) = next {
-            let info = self.snapshot(&id)?.ok_or_else(|| Error::NoSnapshot(id.0.clone()))?;
-            paths.push(self.snapshot_path(&id).join("fs"));
-            next = info.parent;
-        }
-        Ok(paths)
+        let stack = self.stack(id)?;
+        Ok(stack
+            .iter()
+            .filter(|info| !info.unchanged)
+            .map(|info| self.snapshot_directory(&info.id))
+            .collect())
+    }
+
+    /// The directory with what a snapshot changed.
+    pub fn snapshot_directory(&self, id: &SnapshotId) -> PathBuf {
+        self.snapshot_path(id).join("fs")
     }
 
     pub(crate) fn snapshot_path(&self, id: &SnapshotId) -> PathBuf {
@@ -187,7 +231,7 @@ impl Draft {
 
     /// Makes the draft a snapshot.
     pub fn commit(self) -> Result<SnapshotId> {
-        let size = self.complete()?;
+        let (size, unchanged) = self.complete()?;
         // The parent's id in front of random bits: equal names are impossible, and no counter has to be shared.
         let id = SnapshotId(fresh_name(&self.folder));
         let target = self.store.snapshot_path(&id);
@@ -196,8 +240,8 @@ impl Draft {
         let parent = self.parent.as_ref().map(|p| p.0.clone());
         self.store.write(|transaction| {
             transaction.execute(
-                "INSERT INTO snapshots (id, parent, created_s, used_s, size) VALUES (?1, ?2, ?3, ?3, ?4)",
-                params![id.0, parent, now, size],
+                "INSERT INTO snapshots (id, parent, created_s, used_s, size, unchanged) VALUES (?1, ?2, ?3, ?3, ?4, ?5)",
+                params![id.0, parent, now, size, unchanged],
             )
         })?;
         Ok(id)
@@ -206,7 +250,7 @@ impl Draft {
     /// Makes the draft the files of a snapshot that was a layer only. The draft must stand on the same parent and hold
     /// what the layer says; if somebody else was faster, theirs stay.
     pub fn commit_as(self, id: &SnapshotId) -> Result<()> {
-        let size = self.complete()?;
+        let (size, unchanged) = self.complete()?;
         let target = self.store.snapshot_path(id);
         match fs::rename(&self.folder, &target) {
             Ok(()) => {}
@@ -214,18 +258,34 @@ impl Draft {
             Err(error) => return Err(Error::io("write", &target)(error)),
         }
         self.store.write(|transaction| {
-            transaction
-                .execute("UPDATE snapshots SET layer_only = 0, size = ?2 WHERE id = ?1", params![id.0, size])
+            transaction.execute(
+                "UPDATE snapshots SET layer_only = 0, size = ?2, unchanged = ?3 WHERE id = ?1",
+                params![id.0, size, unchanged],
+            )
         })?;
         Ok(())
     }
 
-    /// Leaves what is kept, and adds it up: bytes.
-    fn complete(&self) -> Result<i64> {
+    /// Leaves what is kept, and says what that is: its bytes, and whether it changes nothing.
+    fn complete(&self) -> Result<(i64, bool)> {
         // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
         remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
-        let size = tree::bytes(&self.fs).map_err(Error::io("read", &self.fs))?;
-        Ok(i64::try_from(size).unwrap_or(i64::MAX))
+        let failed = Error::io("read", &self.fs);
+        let measured = tree::measure(&self.fs).and_then(|measure| {
+            let unchanged = measure.entries == 0 && self.root_is_like_below()?;
+            Ok((i64::try_from(measure.bytes).unwrap_or(i64::MAX), unchanged))
+        });
+        measured.map_err(failed)
+    }
+
+    /// Whether there is something below, and `/` has the same mode, owner and attributes there. (Its time is that of
+    /// the last mount, and in no layer.)
+    fn root_is_like_below(&self) -> std::io::Result<bool> {
+        let Some(below) = self.lowers.first() else { return Ok(false) };
+        let (ours, theirs) = (rustix::fs::lstat(&self.fs)?, rustix::fs::lstat(below)?);
+        let attributes = rustix::fs::llistxattr(&self.fs, &mut [0; 0])?;
+        let marks = |stat: &rustix::fs::Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+        Ok(attributes == 0 && marks(&ours) == marks(&theirs))
     }
 }
 
@@ -234,6 +294,17 @@ impl Drop for Draft {
         // After a commit there is nothing under this name.
         let _ = remove_tree(&self.folder);
     }
+}
+
+/// A row of [`COLUMNS`].
+fn info(row: &rusqlite::Row<'_>) -> rusqlite::Result<SnapshotInfo> {
+    Ok(SnapshotInfo {
+        id: SnapshotId(row.get(0)?),
+        parent: row.get::<_, Option<String>>(1)?.map(SnapshotId),
+        created_s: row.get(2)?,
+        size: row.get::<_, i64>(3)?.unsigned_abs(),
+        unchanged: row.get(4)?,
+    })
 }
 
 /// A short name that no other snapshot has: time, process and a counter, hashed.

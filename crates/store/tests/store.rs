@@ -195,6 +195,28 @@ fn a_snapshot_stands_on_its_parent() {
 }
 
 #[test]
+fn a_snapshot_that_changed_nothing_takes_no_part_in_mounts() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Place { folder: _folder, store } = place();
+    let nothing = store.begin_snapshot(None).unwrap().commit().unwrap();
+    assert!(!store.snapshot(&nothing).unwrap().unwrap().unchanged, "it says what `/` is");
+    let base = snapshot(&store, None, "a", "x");
+    let idle = store.begin_snapshot(Some(&base)).unwrap().commit().unwrap();
+    let idle = store.begin_snapshot(Some(&idle)).unwrap().commit().unwrap();
+    assert!(store.snapshot(&idle).unwrap().unwrap().unchanged);
+    assert_eq!(store.chain(&idle).unwrap(), store.chain(&base).unwrap());
+    assert_eq!(store.stack(&idle).unwrap().len(), 3);
+    let draft = store.begin_snapshot(Some(&idle)).unwrap();
+    assert_eq!(draft.lowers(), store.chain(&base).unwrap());
+    fs::set_permissions(draft.fs(), fs::Permissions::from_mode(0o500)).unwrap();
+    let closed = draft.commit().unwrap();
+    assert!(!store.snapshot(&closed).unwrap().unwrap().unchanged, "the mode of `/` is a change");
+    let top = snapshot(&store, Some(&closed), "b", "x");
+    assert_eq!(store.chain(&top).unwrap().len(), 3);
+    assert_eq!(fs::metadata(&store.chain(&top).unwrap()[0]).unwrap().permissions().mode() & 0o777, 0o500);
+}
+
+#[test]
 fn a_draft_gets_mode_of_its_parent_and_may_change_it_late() {
     use std::os::unix::fs::PermissionsExt as _;
     let Place { folder: _folder, store } = place();

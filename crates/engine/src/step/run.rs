@@ -1,12 +1,12 @@
 //! RUN: one process in the sandbox, on top of the input, its changes in a new snapshot.
 
 use std::io::{PipeReader, Read};
-use std::sync::{Mutex, PoisonError};
 
 use jettison_oci::Platform;
 use jettison_plan::{self as plan, Run, StepId};
 use jettison_sandbox::{self as sandbox, Root, Spec};
 use jettison_store::{Draft, SnapshotId};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::output_tail::Tail;
 use crate::build::Build;
@@ -33,17 +33,9 @@ impl Build<'_> {
         let mut child = sandbox::spawn(&spec).map_err(failed)?;
         let killer = child.killer();
         let guard = self.images.cancel.guard(move || killer.kill());
-        let tail = Mutex::new(Tail::default());
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let exit = std::thread::scope(|scope| {
-            if let Some(stderr) = stderr {
-                scope.spawn(|| self.forward(step, Stream::Stderr, stderr, &tail));
-            }
-            if let Some(stdout) = stdout {
-                self.forward(step, Stream::Stdout, stdout, &tail);
-            }
-            child.wait()
-        });
+        let pipes = [(Stream::Stdout, child.stdout.take()), (Stream::Stderr, child.stderr.take())];
+        let tail = self.forward(step, pipes);
+        let exit = child.wait();
         drop(guard);
         let exit = exit.map_err(failed)?;
         if self.images.cancel.is_raised() {
@@ -52,7 +44,7 @@ impl Build<'_> {
         if exit.success() {
             return Ok(draft.commit()?);
         }
-        let tail = tail.into_inner().unwrap_or_else(PoisonError::into_inner).lines();
+        let tail = tail.lines();
         let kept = if self.request.keep_failed {
             let name = &self.plan.steps[step].name;
             Some(kept::keep(self.images.store, draft, run, name)?)
@@ -124,22 +116,36 @@ impl Build<'_> {
         spec
     }
 
-    fn forward(&self, step: StepId, stream: Stream, mut from: PipeReader, tail: &Mutex<Tail>) {
+    /// Passes on what the process says, as it comes, until nobody can say anything any more.
+    fn forward(&self, step: StepId, pipes: [(Stream, Option<PipeReader>); 2]) -> Tail {
+        let mut pipes: Vec<(Stream, PipeReader)> =
+            pipes.into_iter().filter_map(|(stream, pipe)| Some((stream, pipe?))).collect();
         let mut buffer = vec![0; READ_BYTES];
-        loop {
-            match from.read(&mut buffer) {
-                Ok(n) if n > 0 => {
-                    tail.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..n]);
-                    self.tasks.sink.emit(Event::Output {
-                        task: self.task(step),
-                        stream,
-                        bytes: buffer[..n].to_vec(),
-                    });
+        let mut tail = Tail::default();
+        while !pipes.is_empty() {
+            let mut waiting: Vec<PollFd<'_>> =
+                pipes.iter().map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN)).collect();
+            // An interrupted wait says that nothing is there: then it begins again.
+            let _ = poll(&mut waiting, None);
+            let ready: Vec<bool> = waiting.iter().map(|pipe| !pipe.revents().is_empty()).collect();
+            let mut ready = ready.into_iter();
+            pipes.retain_mut(|(stream, pipe)| {
+                if ready.next() != Some(true) {
+                    return true;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                _ => return,
-            }
+                match pipe.read(&mut buffer) {
+                    Ok(n) if n > 0 => {
+                        tail.push(&buffer[..n]);
+                        let bytes = buffer[..n].to_vec();
+                        self.tasks.sink.emit(Event::Output { task: self.task(step), stream: *stream, bytes });
+                        true
+                    }
+                    Err(error) => error.kind() == std::io::ErrorKind::Interrupted,
+                    Ok(_) => false,
+                }
+            });
         }
+        tail
     }
 
     fn sandbox_error(&self, step: StepId, source: sandbox::Error) -> Error {

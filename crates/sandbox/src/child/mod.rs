@@ -1,5 +1,5 @@
-//! The child that sets a sandbox up and then supervises it. One thread, freshly executed, nothing inherited but five
-//! descriptors.
+//! The child that sets a sandbox up and then supervises it. One thread, the copy of a process that was executed for this
+//! and has done nothing else (`launcher.rs`), nothing inherited but five descriptors.
 //!
 //! ```text
 //! our process ──spawn──▶ supervisor (this file)          caller's pid and mount namespace … new ones
@@ -38,7 +38,7 @@ use crate::error::Context as _;
 use crate::protocol::{self, Message};
 use crate::stubs::Stubs;
 use crate::sys::{self, Fork};
-use crate::{Error, Exit, Network, Spec};
+use crate::{Error, Exit, Network, Spec, launcher};
 
 /// Plays the role and ends the process.
 pub(crate) fn run(role: &str) -> ! {
@@ -46,7 +46,16 @@ pub(crate) fn run(role: &str) -> ! {
     let closed = sys::close_range(protocol::FIRST_FOREIGN, false);
     let result =
         closed.and_then(|()| Ok((sys::inherited(protocol::CONTROL)?, sys::inherited(protocol::SPEC)?)));
-    let Ok((control, spec)) = result else { sys::exit(1) };
+    let Ok((mut control, mut spec)) = result else { sys::exit(1) };
+    if role == protocol::LAUNCHER_ROLE {
+        launcher::run(&control);
+        // In a copy: the numbers mean something else now.
+        std::mem::forget((control, spec));
+        let Ok(own) = sys::inherited(protocol::CONTROL) else { sys::exit(1) };
+        control = own;
+        let Ok(own) = sys::inherited(protocol::SPEC) else { sys::exit(1) };
+        spec = own;
+    }
     // We are executed through a descriptor, whose number would be our name in lists of processes.
     let _ = rustix::thread::set_name(c"jettison-run");
     // What is made for the step must not depend on the umask of whoever called us.

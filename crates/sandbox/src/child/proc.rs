@@ -87,20 +87,31 @@ pub(super) fn protect(proc: &OwnedFd, sys: &OwnedFd, dev: &OwnedFd) -> Result<()
         mounts::restrict(&mount, mounts::READ_ONLY, true).mounting("read-only", target())?;
         mounts::attach(&mount, &place).mounting("read-only", target())?;
     }
+    // One directory hides them all: the first mask, of which the others are copies (only what is attached can be copied
+    // before Linux 6.15).
+    let mut empty: Option<OwnedFd> = None;
     let proc_paths = MASKED_IN_PROC.iter().map(|path| (proc, "/proc", path));
     let sys_paths = MASKED_IN_SYS.iter().map(|path| (sys, "/sys", path));
     for (mount, folder, path) in proc_paths.chain(sys_paths) {
         let Some((place, kind)) = find(mount, path) else { continue };
         let target = || format!("{folder}/{path}");
-        let mask = if kind == FileType::Directory {
-            let options = [("size", "4k"), ("mode", "0755")];
-            mounts::new("tmpfs", &options, mounts::DATA_ONLY.union(mounts::READ_ONLY))
-        } else {
-            mounts::clone(dev, Path::new("null"), false)
+        let mask = match (kind, &empty) {
+            (FileType::Directory, None) => new_empty_directory(),
+            (FileType::Directory, Some(empty)) => mounts::clone(empty, Path::new(""), false),
+            _ => mounts::clone(dev, Path::new("null"), false),
         };
-        mounts::attach(mask.mounting("mask", target())?, &place).mounting("mask", target())?;
+        let mask = mask.mounting("mask", target())?;
+        mounts::attach(&mask, &place).mounting("mask", target())?;
+        if kind == FileType::Directory {
+            empty.get_or_insert(mask);
+        }
     }
     Ok(())
+}
+
+fn new_empty_directory() -> std::io::Result<OwnedFd> {
+    let options = [("size", "4k"), ("mode", "0755")];
+    mounts::new("tmpfs", &options, mounts::DATA_ONLY.union(mounts::READ_ONLY))
 }
 
 /// What is there, if it is there in this kernel.

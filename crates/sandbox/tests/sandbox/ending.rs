@@ -22,6 +22,7 @@ pub(crate) const CASES: &[super::Case] = &[
     ("dropping_the_child_ends_it", dropping_the_child_ends_it),
     ("the_end_of_the_step_ends_what_it_left_running", the_end_of_the_step_ends_what_it_left_running),
     ("kill_9_of_our_process_leaves_nothing", kill_9_of_our_process_leaves_nothing),
+    ("a_killed_launcher_is_replaced", a_killed_launcher_is_replaced),
     ("signals_reach_the_step", signals_reach_the_step),
     ("a_step_outlives_the_thread_that_started_it", a_step_outlives_the_thread_that_started_it),
     ("many_steps_at_once", many_steps_at_once),
@@ -124,6 +125,26 @@ fn kill_9_of_our_process_leaves_nothing(world: &World) {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(gone(child.0.id()));
+}
+
+fn a_killed_launcher_is_replaced(world: &World) {
+    let launchers = || -> Vec<String> {
+        let ours = format!("/proc/self/task/{}/children", std::process::id());
+        let is_launcher = |pid: &String| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.contains("(jettison-launch) S")
+        };
+        fs::read_to_string(ours).unwrap().split_whitespace().map(str::to_owned).filter(is_launcher).collect()
+    };
+    for _ in 0..2 {
+        assert_eq!(world.sh("echo here").out, "here\n");
+        let [launcher] = &launchers()[..] else { panic!("one launcher serves all: {:?}", launchers()) };
+        Command::new("kill").args(["-9", launcher]).status().unwrap();
+        while !launchers().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert_eq!(world.sh("echo still").out, "still\n");
 }
 
 fn inherited_input_and_output_are_ours(world: &World) {

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 4] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY];
+const MIGRATIONS: [&str; 5] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY, UNCHANGED];
 
 const CREATE: &str = "
     CREATE TABLE images (
@@ -55,6 +55,9 @@ const CHUNKS: &str = "
 
 /// Snapshots that are a layer so far, and no files.
 const LAYER_ONLY: &str = "ALTER TABLE snapshots ADD COLUMN layer_only INTEGER NOT NULL DEFAULT 0";
+
+/// Snapshots of steps that changed nothing take no part in mounts. Of those that are there it is not known: they do.
+const UNCHANGED: &str = "ALTER TABLE snapshots ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
