@@ -54,8 +54,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         packages::ensure(packages::PLAIN_USER)?;
     }
     let scratch = Scratch::below(&repository::demo_folder(), "run")?;
-    let wanted: Vec<Standin> = if with_rust { vec![standin::GO, standin::RUST] } else { vec![standin::GO] };
-    let jettison = program_and_bases(Profile::Dev, &wanted)?;
+    let wanted = if with_rust { vec![standin::GO, standin::RUST] } else { vec![standin::GO] };
+    let jettison = program_and_bases(Profile::Dev, wanted)?;
     let registry = Registry::start(&scratch.path().join("registry"))?;
     compare(&jettison, &registry, &scratch)?;
     if with_rust {
@@ -66,7 +66,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Compiles jettison while, if need be, the bases are made of packages; returns with both done.
-pub fn program_and_bases(profile: Profile, wanted: &[Standin]) -> Result<Jettison> {
+pub fn program_and_bases(profile: Profile, mut wanted: Vec<Standin>) -> Result<Jettison> {
     let hub = step("is docker.io there?", || Ok(standin::docker_hub_answers()))?;
     let mut making = Vec::new();
     if !hub {
@@ -74,7 +74,8 @@ pub fn program_and_bases(profile: Profile, wanted: &[Standin]) -> Result<Jettiso
             "docker.io does not answer from here, so stand-ins for its images are made from Debian's packages"
         );
         packages::ensure(packages::STANDIN)?;
-        for base in wanted {
+        wanted = wanted.into_iter().map(Standin::resolved).collect();
+        for base in &wanted {
             making.push(base.start()?);
         }
     }
@@ -84,7 +85,7 @@ pub fn program_and_bases(profile: Profile, wanted: &[Standin]) -> Result<Jettiso
     if making.iter().any(standin::Making::is_under_way) {
         step("waiting for mmdebstrap", || making.into_iter().try_for_each(standin::Making::finish))?;
     }
-    for base in wanted {
+    for base in &wanted {
         if hub {
             step(&format!("jettison pull {}", base.image), || {
                 jettison.quietly(["pull", "--quiet", base.image])

@@ -67,8 +67,13 @@ impl Jettison {
 
     /// Builds `file` in `context` and names the result.
     pub fn build(&self, file: &Path, context: &Path, tag: &str) -> Result<()> {
+        self.build_with(file, context, tag, &[])
+    }
+
+    /// The same with more options.
+    pub fn build_with(&self, file: &Path, context: &Path, tag: &str, options: &[String]) -> Result<()> {
         let mut command = self.command(["build", "--quiet", "--tag", tag, "--file"]);
-        command.arg(file).arg(context);
+        command.arg(file).args(options).arg(context);
         process::output(&mut command).map(drop).with_context(|| format!("building {}", file.display()))
     }
 

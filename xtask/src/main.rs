@@ -27,6 +27,7 @@ mod standin;
 mod table;
 mod test;
 mod tidy;
+mod toolchain;
 
 use std::process::ExitCode;
 

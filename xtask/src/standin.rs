@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
 use crate::repository;
+use crate::toolchain;
 
 /// How long docker.io may take to accept a connection.
 const HUB_LIMIT: Duration = Duration::from_secs(4);
@@ -32,6 +33,8 @@ pub struct Standin {
     packages: &'static str,
     environment: &'static str,
     version: &'static [&'static str],
+    /// A Rust toolchain to put in, which compiles for musl unless told otherwise.
+    toolchain: Option<PathBuf>,
 }
 
 /// For `golang:1.11`.
@@ -41,16 +44,22 @@ pub const GO: Standin = Standin {
     packages: "golang-go,gcc,libc6-dev,git,ca-certificates",
     environment: "GOPATH=/go PATH=/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     version: &["go", "version"],
+    toolchain: None,
 };
 
-/// For `rust:1-alpine`.
+/// For `rust:1-alpine`, with the toolchain of this machine (`toolchain.rs`).
 pub const RUST: Standin = Standin {
     image: "rust:1-alpine",
-    folder: "rust",
-    packages: "rustc,gcc,libc6-dev,ca-certificates",
+    folder: "rust-musl",
+    packages: "gcc,libc6-dev,ca-certificates",
     environment: "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     version: &["rustc", "--version"],
+    toolchain: None,
 };
+
+/// The same with Debian's toolchain, which has glibc only.
+const RUST_OF_DEBIAN: Standin =
+    Standin { folder: "rust", packages: "rustc,gcc,libc6-dev,ca-certificates", ..RUST };
 
 /// A file system being made.
 pub struct Making {
@@ -61,6 +70,24 @@ pub struct Making {
 }
 
 impl Standin {
+    /// The one that can be made here: with the toolchain that it takes from this machine, or the lesser one without,
+    /// which it then says.
+    pub fn resolved(self) -> Self {
+        if self.image != RUST.image {
+            return self;
+        }
+        match toolchain::with_musl() {
+            Ok(sysroot) => Self { toolchain: Some(sysroot), ..self },
+            Err(why) => {
+                println!(
+                    "{} is made with glibc, so what it builds is three times the size: {why}",
+                    self.image
+                );
+                RUST_OF_DEBIAN
+            }
+        }
+    }
+
     /// Starts to make the file system, unless it is there from an earlier time.
     pub fn start(&self) -> Result<Making> {
         let folder = self.folder();
@@ -72,11 +99,23 @@ impl Standin {
     pub fn import(&self, jettison: &Jettison) -> Result<String> {
         let folder = self.folder();
         let file = folder.join("Dockerfile");
-        std::fs::write(&file, format!("FROM scratch\nADD rootfs.tar /\nENV {}\n", self.environment))?;
+        let mut lines = format!("FROM scratch\nADD rootfs.tar /\nENV {}\n", self.environment);
+        let mut options = Vec::new();
+        if let Some(sysroot) = &self.toolchain {
+            let target = toolchain::musl_target();
+            lines += "COPY --from=toolchain bin/rustc /opt/rust/bin/\n";
+            lines += "COPY --from=toolchain --exclude=rustlib lib /opt/rust/lib\n";
+            lines += &format!("COPY --from=toolchain lib/rustlib/{target} /opt/rust/lib/rustlib/{target}\n");
+            lines += "COPY --chmod=755 <<EOF /usr/local/bin/rustc\n";
+            lines += &format!("#!/bin/sh\nexec /opt/rust/bin/rustc --target {target} \"\\$@\"\nEOF\n");
+            options.push(format!("--build-context=toolchain={}", sysroot.display()));
+        }
+        std::fs::write(&file, lines)?;
         std::fs::write(folder.join(".dockerignore"), "*\n!rootfs.tar\n")?;
-        jettison.build(&file, &folder, self.image)?;
+        jettison.build_with(&file, &folder, self.image, &options)?;
         let version = jettison.quietly(["run", self.image].iter().chain(self.version))?;
-        Ok(format!("{} is a STAND-IN made from packages of Debian {SUITE}: {version}", self.image))
+        let and = if self.toolchain.is_some() { " and this machine's toolchain" } else { "" };
+        Ok(format!("{} is a STAND-IN made from packages of Debian {SUITE}{and}: {version}", self.image))
     }
 
     fn folder(&self) -> PathBuf {

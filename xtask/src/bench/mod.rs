@@ -58,7 +58,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     packages::ensure(packages::BENCH)?;
     let parent = repository::target().join("jettison-bench");
     let scratch = Scratch::below(&parent, "run")?;
-    let jettison = demo::program_and_bases(Profile::Release, &[standin::GO])?;
+    let jettison = demo::program_and_bases(Profile::Release, vec![standin::GO])?;
     let registry = Registry::start(&scratch.path().join("registry"))?;
     push_base(&jettison, &registry)?;
     let builders = peers::start(&options.peers, &jettison, &registry, scratch.path())?;
