@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::event::{Event, Fate, Sink, TaskId};
 use crate::finish::{self, Finished};
 use crate::images::{Image, Images};
-use crate::keys::Progress;
+use crate::keys::{Chosen, Progress};
 use crate::prepare::{self, Prepared};
 use crate::remote::Remotes;
 use crate::request::{BuildOutcome, BuildRequest, Output};
@@ -66,6 +66,8 @@ pub(crate) struct Build<'a> {
     pub(crate) fates: Mutex<BTreeMap<StepId, Fate>>,
     /// What was selected of contexts.
     pub(crate) listings: Mutex<BTreeMap<String, Listing>>,
+    /// What steps copy from contexts, from their keys on.
+    pub(crate) chosen: Mutex<BTreeMap<StepId, Chosen>>,
 }
 
 /// Builds `request` with the state in `store`.
@@ -145,6 +147,7 @@ fn carry_out(
             images,
             tasks: &shared.tasks,
             progress: plan.steps.iter().map(|_| Mutex::default()).collect(),
+            chosen: Mutex::default(),
             contexts: &shared.contexts,
             remotes: &shared.remotes,
             made: &shared.made,

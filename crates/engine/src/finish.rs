@@ -257,10 +257,10 @@ impl Build<'_> {
             clamp_mtime_s: Some(self.epoch),
             threads,
         };
-        let mut blob = store.blob_writer()?;
+        let mut blob = store.blob_writer_hashed_elsewhere()?;
         let encoded = layer::encode(entries, contents, &options, &store.chunks(), &mut blob);
         let encoded = encoded.map_err(Self::no_layer)?;
-        blob.commit(Some(&encoded.digest))?;
+        blob.commit_hashed(&encoded.digest)?;
         store.record_chunks(&encoded.digest, &encoded.chunks)?;
         Ok(LayerRecord {
             diff_id: encoded.diff_id,

@@ -7,10 +7,11 @@
 //!
 //! The hash itself is pure and lives in `plan::key`.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
-use jettison_layer::select::{self, Mask, Selector};
+use jettison_layer::select::{self, Mask, Selection, Selector};
 use jettison_oci::{Digest, Hasher};
 use jettison_plan::key::{self, Key};
 use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, RemoteSource, Run, Source, StepId};
@@ -37,6 +38,18 @@ pub(crate) struct Known {
     pub(crate) snapshot: SnapshotId,
     pub(crate) held: Held,
 }
+
+/// What a COPY from a context selected when its key was made.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) digest: Digest,
+    /// Its files, as long as the step may have to copy them.
+    pub(crate) selection: Option<Selection>,
+}
+
+/// Most files that are remembered between the look at a context and the copy, over all steps; beyond that the context
+/// is looked at again.
+const CHOSEN_FILES_MAX: usize = 250_000;
 
 impl Build<'_> {
     /// Key of a file system, if it is known yet.
@@ -124,9 +137,38 @@ impl Build<'_> {
                 Names::Unknown => return Ok(None),
                 Names::Known(digest) => digest,
             };
-        let Some(content) = self.content_digest(copy)? else { return Ok(None) };
+        let Some(content) = self.copy_content(step, copy)? else { return Ok(None) };
         // Directories that the copy makes carry the epoch.
         Ok(Some(key::copy_key(input, copy, &content, names.as_ref()).dated(self.epoch)))
+    }
+
+    /// Digest of what `copy` selects, for its key. A context is looked at once: what was seen then is what is copied.
+    fn copy_content(&self, step: StepId, copy: &Copy) -> Result<Option<Digest>, Error> {
+        if let Some(chosen) = self.chosen().get(&step) {
+            return Ok(Some(chosen.digest.clone()));
+        }
+        let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.is_local()) else {
+            let digest = self.content_digest(copy)?;
+            if let (Source::Context | Source::NamedContext(_), Some(digest)) = (&copy.from, &digest) {
+                self.chosen().insert(step, Chosen { digest: digest.clone(), selection: None });
+            }
+            return Ok(digest);
+        };
+        let mut selection = self.select(copy, &context.root, &context.ignore)?;
+        let digest = self.hash_selected(copy, &mut selection, &context.root, context.has_owners)?;
+        let listing = Listing { selection: selection.clone() };
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(listing_name(copy), listing);
+        let files = |selection: &Selection| selection.sources.iter().map(|s| s.entries.len()).sum::<usize>();
+        let mut all = self.chosen();
+        let kept: usize = all.values().filter_map(|chosen| chosen.selection.as_ref()).map(files).sum();
+        let selection = Some(selection).filter(|selection| kept + files(selection) <= CHOSEN_FILES_MAX);
+        all.insert(step, Chosen { digest: digest.clone(), selection });
+        Ok(Some(digest))
+    }
+
+    /// What is remembered of the looks at contexts.
+    pub(crate) fn chosen(&self) -> MutexGuard<'_, BTreeMap<StepId, Chosen>> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Digest of what `copy` selects; `None` if the stage that it reads from has not been made yet.
@@ -196,7 +238,7 @@ impl Build<'_> {
     pub(crate) fn hash_selected(
         &self,
         copy: &Copy,
-        selection: &mut select::Selection,
+        selection: &mut Selection,
         root: &std::os::fd::OwnedFd,
         has_owners: bool,
     ) -> Result<Digest, Error> {
@@ -219,7 +261,7 @@ impl Build<'_> {
         copy: &Copy,
         root: &std::os::fd::OwnedFd,
         ignore: &Ignore,
-    ) -> Result<select::Selection, Error> {
+    ) -> Result<Selection, Error> {
         let patterns: Vec<Vec<u8>> = copy.sources.iter().map(|(path, _)| path.clone().into_bytes()).collect();
         let excludes = Self::excludes(copy)?;
         let selector = Selector {
@@ -262,6 +304,9 @@ impl Build<'_> {
         for step in 0..self.plan.steps.len() {
             if let Some(key) = self.step_key(step)? {
                 let result = self.look_up(step, &key)?;
+                if result.as_ref().is_some_and(|known| known.held >= Held::Layer) {
+                    self.chosen().remove(&step);
+                }
                 self.set_progress(step, Progress { key: Some(key), result });
             }
         }

@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic anywhere, in its preparations too")]
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use jettison_layer::copy::{Chmod, CopyOptions, copy, mode::Clauses, plan};
-use jettison_layer::select::{NothingKnown, PathFilter, Selection, Selector, select};
-use jettison_layer::{Contents, EncodeOptions, Entry, NoChunks, diff, encode};
+use jettison_layer::select::{Mask, NothingKnown, PathFilter, Selection, Selector, content_digest, select};
+use jettison_layer::{Chunk, ChunkMemory, Contents, EncodeOptions, Encoded, Entry, NoChunks, diff, encode};
 use jettison_oci::{Compression, Digest};
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps};
@@ -183,9 +184,34 @@ impl Case {
 }
 
 fn digest(entries: &[Entry], contents: &dyn Contents) -> Digest {
+    encoded(entries, contents, &NoChunks).0.diff_id
+}
+
+fn encoded(entries: &[Entry], contents: &dyn Contents, memory: &dyn ChunkMemory) -> (Encoded, Vec<u8>) {
     let options =
         EncodeOptions { compression: Compression::None, level: None, clamp_mtime_s: Some(EPOCH), threads: 1 };
-    encode(entries, contents, &options, &NoChunks, &mut std::io::sink()).unwrap().diff_id
+    let mut blob = Vec::new();
+    (encode(entries, contents, &options, memory, &mut blob).unwrap(), blob)
+}
+
+/// What lies in a blob, with these bits of one byte of each range changed.
+struct Remembered(HashMap<Digest, Vec<u8>>, u8);
+
+impl Remembered {
+    fn of(encoded: &Encoded, blob: &[u8], damage: u8) -> Self {
+        let range = |chunk: &Chunk| chunk.offset as usize..(chunk.offset + chunk.length) as usize;
+        let known = encoded.chunks.iter().map(|chunk| (chunk.key.clone(), blob[range(chunk)].to_vec()));
+        Self(known.collect(), damage)
+    }
+}
+
+impl ChunkMemory for Remembered {
+    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
+        let mut bytes = self.0.get(key)?.clone();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= self.1;
+        Some(bytes)
+    }
 }
 
 /// A copy of a tree with its times and hard links, as the merged view of an overlay shows what is below.
@@ -211,7 +237,8 @@ proptest! {
             duplicate(&base, &merged);
         }
         let [from, below, to] = [&source, &base, &merged].map(|path| fs::File::open(path).unwrap());
-        let Some(selection) = case.selection(&from) else { return Ok(()) };
+        let Some(mut selection) = case.selection(&from) else { return Ok(()) };
+        content_digest(&mut selection, from.as_fd(), &NothingKnown, Mask::default(), 1).unwrap();
         let options = case.options();
         let lowers = [below.as_fd()];
 
@@ -228,6 +255,12 @@ proptest! {
             entries.iter().map(clamp).collect()
         };
         prop_assert_eq!(clamped(&layer.entries), clamped(&entries));
-        prop_assert_eq!(digest(&layer.entries, &layer), digest(&entries, &to.as_fd()));
+        let (first, blob) = encoded(&layer.entries, &layer, &NoChunks);
+        prop_assert_eq!(&first.diff_id, &digest(&entries, &to.as_fd()));
+        for damage in [0, 1] {
+            // What an older layer remembers is taken if it is right.
+            let memory = Remembered::of(&first, &blob, damage);
+            prop_assert_eq!(&encoded(&layer.entries, &layer, &memory).1, &blob);
+        }
     }
 }

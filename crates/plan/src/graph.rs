@@ -350,6 +350,11 @@ impl Copy {
         }
     }
 
+    /// Whether it copies files of one place and nothing else from elsewhere.
+    pub fn is_local(&self) -> bool {
+        self.remotes.is_empty() && !self.sources.is_empty()
+    }
+
     /// Positions of local and remote sources in the order in which they were written.
     pub fn in_order(&self) -> Vec<Position> {
         let mut order = Vec::with_capacity(self.sources.len() + self.remotes.len());

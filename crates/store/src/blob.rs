@@ -69,11 +69,20 @@ impl Store {
 
     /// Starts a blob whose digest is known at its end.
     pub fn blob_writer(&self) -> Result<BlobWriter> {
+        self.writer(Some(Hasher::new(Algorithm::Sha256)))
+    }
+
+    /// Starts a blob whose writer hashes it by itself, and says the digest with [`BlobWriter::commit_hashed`].
+    pub fn blob_writer_hashed_elsewhere(&self) -> Result<BlobWriter> {
+        self.writer(None)
+    }
+
+    fn writer(&self, hasher: Option<Hasher>) -> Result<BlobWriter> {
         let path = self.temporary("blob");
         let file = File::create_new(&path).map_err(Error::io("write", &path))?;
         Ok(BlobWriter {
             out: BufWriter::with_capacity(BUFFER_BYTES, file),
-            hasher: Hasher::new(Algorithm::Sha256),
+            hasher,
             written: 0,
             path,
             blobs: self.root().join("blobs"),
@@ -85,7 +94,7 @@ impl Store {
 #[derive(Debug)]
 pub struct BlobWriter {
     out: BufWriter<File>,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
     written: u64,
     path: PathBuf,
     blobs: PathBuf,
@@ -95,15 +104,21 @@ impl BlobWriter {
     /// Gives the blob its name. Fails if `expected` is another digest.
     pub fn commit(mut self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
         self.out.flush().map_err(Error::io("write", &self.path))?;
-        let found = match expected.map(Digest::algorithm) {
-            Some(algorithm) if algorithm != Algorithm::Sha256 => self.hash_again(algorithm)?,
-            _ => self.hasher.clone().finish(),
+        let found = match (expected.map(Digest::algorithm), self.hasher.take()) {
+            (None | Some(Algorithm::Sha256), Some(hasher)) => hasher.finish(),
+            (algorithm, _) => self.hash_again(algorithm.unwrap_or(Algorithm::Sha256))?,
         };
         if let Some(expected) = expected.filter(|e| **e != found) {
             return Err(Error::DigestMismatch { expected: expected.clone(), found });
         }
         publish(self.out.get_ref(), &self.path, &self.blobs, &found)?;
         Ok((found, self.written))
+    }
+
+    /// Gives the blob the name that its writer found when it wrote it.
+    pub fn commit_hashed(mut self, digest: &Digest) -> Result<()> {
+        self.out.flush().map_err(Error::io("write", &self.path))?;
+        publish(self.out.get_ref(), &self.path, &self.blobs, digest)
     }
 }
 
@@ -120,7 +135,9 @@ impl BlobWriter {
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..n]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..n]);
+        }
         self.written += n as u64;
         Ok(n)
     }

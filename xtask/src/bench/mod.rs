@@ -34,6 +34,7 @@ const HELP: &str = "cargo xtask bench [OPTIONS]   (as root: the peers need it)
   --only NAME    only this workload; repeatable. There are: ";
 
 const HELP_REST: &str = "
+                 and `linear`: jettison alone, with 2,000 to 200,000 files and 10 to 400 steps
   --peers LIST   whom to compare with, from buildkit,buildah; `none` for jettison alone [buildkit,buildah]
   --write        write docs/benchmarks.md as well
 ";
@@ -63,8 +64,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     push_base(&jettison, &registry)?;
     let builders = peers::start(&options.peers, &jettison, &registry, scratch.path())?;
     let mut rows = Vec::new();
-    for workload in workloads::all() {
-        if options.only.is_empty() || options.only.iter().any(|name| name == workload.name) {
+    let asked_for = |name: &str| options.only.iter().any(|only| only == name);
+    let linear = if asked_for(workloads::LINEAR) { workloads::linear() } else { Vec::new() };
+    for workload in workloads::all().into_iter().chain(linear) {
+        if options.only.is_empty() || asked_for(workload.name) {
             rows.extend(measure_workload(&workload, &builders, &options, &scratch)?);
         }
     }
@@ -103,7 +106,12 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
     if options.runs == 0 {
         bail!("--runs must be at least 1");
     }
-    if let Some(unknown) = options.only.iter().find(|name| !names().contains(&name.as_str())) {
+    if options.only.iter().any(|name| name == workloads::LINEAR) {
+        // Sizes are compared, not builders.
+        options.peers.clear();
+    }
+    let is_known = |name: &str| name == workloads::LINEAR || names().contains(&name);
+    if let Some(unknown) = options.only.iter().find(|name| !is_known(name)) {
         bail!("there is no workload {unknown:?}; there are {}", names().join(", "));
     }
     Ok(Some(options))

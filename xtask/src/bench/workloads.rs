@@ -1,7 +1,8 @@
 //! What is measured: each workload is a build context and a series of phases on it.
 //!
 //! They are those of the published comparison that the project started from: the founding example, many small steps,
-//! many small files, one large tree, independent stages.
+//! many small files, one large tree, independent stages. `linear` is jettison alone, at three sizes each: costs that grow
+//! faster than the work show there.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,9 +11,12 @@ use anyhow::Result;
 
 use crate::repository;
 
-/// Small files, and folders that they lie in.
+/// Small files.
 const FILES: usize = 20_000;
-const FOLDERS: usize = 200;
+/// Of these so many lie in one folder.
+const FILES_PER_FOLDER: usize = 100;
+/// Workloads of this name run only when they are asked for.
+pub const LINEAR: &str = "linear";
 
 /// What a builder may know when a phase begins.
 pub enum Before {
@@ -77,13 +81,13 @@ pub fn all() -> Vec<Workload> {
             set_up: empty,
             ending: Ending::Store,
             phases: vec![
-                phase("50 × RUN true: none cached", ForgetButBase, fifty_runs),
+                phase("50 × RUN true: none cached", ForgetButBase, many_runs::<50>),
                 phase("50 × RUN true: all cached", Nothing, nothing),
             ],
         },
         Workload {
             name: "files",
-            set_up: many_files,
+            set_up: many_files::<FILES>,
             ending: Ending::Archive,
             phases: vec![
                 phase("20,000 files, archive: first", Forget, change_file),
@@ -93,7 +97,7 @@ pub fn all() -> Vec<Workload> {
         },
         Workload {
             name: "files-push",
-            set_up: many_files,
+            set_up: many_files::<FILES>,
             ending: Ending::Push,
             phases: vec![
                 phase("20,000 files, push: first", Forget, change_file),
@@ -122,6 +126,44 @@ pub fn all() -> Vec<Workload> {
     ]
 }
 
+/// The same work at three sizes, each ten times the one before, or four times.
+pub fn linear() -> Vec<Workload> {
+    use Before::{Forget, ForgetButBase, Nothing};
+    let files = |set_up, [first, again, changed]: [&'static str; 3]| Workload {
+        name: LINEAR,
+        set_up,
+        ending: Ending::Archive,
+        phases: vec![
+            Phase { label: first, before: Forget, edit: change_file },
+            Phase { label: again, before: Nothing, edit: nothing },
+            Phase { label: changed, before: Nothing, edit: change_file },
+        ],
+    };
+    let steps = |edit, [first, again]: [&'static str; 2]| Workload {
+        name: LINEAR,
+        set_up: empty,
+        ending: Ending::Store,
+        phases: vec![
+            Phase { label: first, before: ForgetButBase, edit },
+            Phase { label: again, before: Nothing, edit: nothing },
+        ],
+    };
+    vec![
+        files(many_files::<2_000>, ["2,000 files: first", "2,000 files: no-op", "2,000 files: one changed"]),
+        files(
+            many_files::<20_000>,
+            ["20,000 files: first", "20,000 files: no-op", "20,000 files: one changed"],
+        ),
+        files(
+            many_files::<200_000>,
+            ["200,000 files: first", "200,000 files: no-op", "200,000 files: one changed"],
+        ),
+        steps(many_runs::<10>, ["10 × RUN true: none cached", "10 × RUN true: all cached"]),
+        steps(many_runs::<100>, ["100 × RUN true: none cached", "100 × RUN true: all cached"]),
+        steps(many_runs::<400>, ["400 × RUN true: none cached", "400 × RUN true: all cached"]),
+    ]
+}
+
 fn nothing(_: &Path, _: u64) -> Result<()> {
     Ok(())
 }
@@ -146,19 +188,20 @@ fn change_line(context: &Path, nonce: u64) -> Result<()> {
     )?)
 }
 
-fn fifty_runs(context: &Path, nonce: u64) -> Result<()> {
+fn many_runs<const STEPS: usize>(context: &Path, nonce: u64) -> Result<()> {
     let mut text = String::from("FROM golang:1.11\n");
-    for number in 0..50 {
+    for number in 0..STEPS {
         writeln!(text, "RUN true {nonce} {number}")?;
     }
     Ok(std::fs::write(context.join("Dockerfile"), text)?)
 }
 
-fn many_files(context: &Path) -> Result<()> {
+fn many_files<const COUNT: usize>(context: &Path) -> Result<()> {
     let mut random = 42_u64;
-    for number in 0..FILES {
-        let folder = context.join(format!("files/{:03}", number % FOLDERS));
-        if number < FOLDERS {
+    let folders = COUNT.div_ceil(FILES_PER_FOLDER);
+    for number in 0..COUNT {
+        let folder = context.join(format!("files/{:03}", number % folders));
+        if number < folders {
             std::fs::create_dir_all(&folder)?;
         }
         std::fs::write(folder.join(format!("{number:05}.txt")), small_text(&mut random))?;

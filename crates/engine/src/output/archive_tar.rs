@@ -6,6 +6,8 @@
 use std::io::{self, Read, Write};
 
 const BLOCK: usize = 512;
+/// Bytes that are read and written at once.
+const BUFFER_BYTES: usize = 1 << 20;
 /// Largest size that eleven octal digits can hold; larger ones use GNU's base-256 form.
 const OCTAL_SIZE_MAX: u64 = 0o777_7777_7777;
 
@@ -35,12 +37,22 @@ impl<W: Write> TarWriter<W> {
     /// A file of exactly `size` bytes from `content`.
     pub(super) fn stream(&mut self, name: &str, size: u64, content: &mut dyn Read) -> io::Result<()> {
         self.header(name, size, 0o644, b'0')?;
-        let copied = io::copy(&mut content.take(size), &mut self.out)?;
-        if copied != size {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("{name} is shorter than its size"),
-            ));
+        let mut buffer = vec![0; BUFFER_BYTES.min(usize::try_from(size).unwrap_or(usize::MAX).max(1))];
+        let mut left = size;
+        while left > 0 {
+            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match content.read(&mut buffer[..most]) {
+                Ok(0) => {
+                    let message = format!("{name} is shorter than its size");
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+                }
+                Ok(n) => {
+                    self.out.write_all(&buffer[..n])?;
+                    left -= n as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         let padding = (BLOCK - (size % BLOCK as u64) as usize) % BLOCK;
         self.out.write_all(&[0; BLOCK][..padding])

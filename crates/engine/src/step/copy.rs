@@ -29,19 +29,32 @@ struct Part {
     force_owner: Option<(u32, u32)>,
 }
 
+/// What came of an attempt to do without a snapshot.
+enum Direct {
+    /// A layer under this name.
+    Done(SnapshotId),
+    /// It could not be known to give the same bytes.
+    Unfit,
+    /// Files changed since the key was made.
+    Changed,
+}
+
 impl Build<'_> {
+    /// `None` if files changed since the key was made.
     pub(super) fn perform_copy(
         &self,
         step: StepId,
         copy: &Copy,
         target: &Target<'_>,
-    ) -> Result<Known, Error> {
-        if target.ask == Held::Layer
-            && let Some(snapshot) = self.copy_to_layer(step, copy, target)?
-        {
-            return Ok(Known { snapshot, held: Held::Layer });
+    ) -> Result<Option<Known>, Error> {
+        if target.ask == Held::Layer {
+            match self.copy_to_layer(step, copy, target)? {
+                Direct::Done(snapshot) => return Ok(Some(Known { snapshot, held: Held::Layer })),
+                Direct::Unfit => {}
+                Direct::Changed => return Ok(None),
+            }
         }
-        let draft = self.copy_to_snapshot(step, copy, target.input)?;
+        let Some(draft) = self.copy_to_snapshot(step, copy, target.input)? else { return Ok(None) };
         let snapshot = match &target.again {
             None => draft.commit()?,
             Some(id) => {
@@ -49,7 +62,7 @@ impl Build<'_> {
                 id.clone()
             }
         };
-        Ok(Known { snapshot, held: Held::Files })
+        Ok(Some(Known { snapshot, held: Held::Files }))
     }
 
     fn copy_to_snapshot(
@@ -57,8 +70,10 @@ impl Build<'_> {
         step: StepId,
         copy: &Copy,
         input: Option<&SnapshotId>,
-    ) -> Result<Draft, Error> {
-        let before = self.content_digest(copy)?;
+    ) -> Result<Option<Draft>, Error> {
+        // What the key was made from.
+        let chosen = self.chosen().get(&step).map(|chosen| chosen.digest.clone());
+        let before = chosen.map_or_else(|| self.content_digest(copy), |digest| Ok(Some(digest)))?;
         let draft = self.images.store.begin_snapshot(input)?;
         let to = if copy.link {
             filesystem::open_directory(draft.fs())?
@@ -66,7 +81,7 @@ impl Build<'_> {
             filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())?
         };
         let options = self.copy_options(step, copy)?;
-        for part in self.parts(copy)? {
+        for part in self.parts(step, copy)? {
             let options = CopyOptions {
                 unpack: part.unpack,
                 force_owner: part.force_owner,
@@ -82,22 +97,16 @@ impl Build<'_> {
         }
         drop(to);
         if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
-            return Err(self.changed(step));
+            return Ok(None);
         }
-        Ok(draft)
+        Ok(Some(draft))
     }
 
-    /// The copy as a layer straight from its source, without a snapshot; `None` where that could not be known to give
-    /// the same bytes.
-    fn copy_to_layer(
-        &self,
-        step: StepId,
-        copy: &Copy,
-        target: &Target<'_>,
-    ) -> Result<Option<SnapshotId>, Error> {
+    /// The copy as a layer straight from its source, without a snapshot.
+    fn copy_to_layer(&self, step: StepId, copy: &Copy, target: &Target<'_>) -> Result<Direct, Error> {
         let store = self.images.store;
         let options = self.copy_options(step, copy)?;
-        let mut parts = self.parts(copy)?;
+        let mut parts = self.parts(step, copy)?;
         let part = match (parts.pop(), options.inline.is_empty()) {
             (Some(part), true) if parts.is_empty() => part,
             (None, false) => Part {
@@ -107,17 +116,15 @@ impl Build<'_> {
                 force_owner: None,
             },
             // Several places are copied one after the other.
-            _ => return Ok(None),
+            _ => return Ok(Direct::Unfit),
         };
         let Part { root, mut selection, unpack, force_owner } = part;
         let options = CopyOptions { unpack, force_owner, ..options };
-        // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
-        if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.remotes.is_empty())
-            && !copy.sources.is_empty()
-        {
+        if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.is_local()) {
+            // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
             let digest = self.hash_selected(copy, &mut selection, &root, context.has_owners)?;
-            if Some(digest) != self.content_digest(copy)? {
-                return Err(self.changed(step));
+            if self.chosen().get(&step).is_none_or(|chosen| chosen.digest != digest) {
+                return Ok(Direct::Changed);
             }
         }
         let failed = |source| Error::Copy { span: self.plan.steps[step].span, source };
@@ -127,17 +134,17 @@ impl Build<'_> {
         };
         let base = base.as_ref().map(AsFd::as_fd);
         let plan = copy::plan(&selection, root.as_fd(), base, &options).map_err(failed)?;
-        let Some(plan) = plan else { return Ok(None) };
+        let Some(plan) = plan else { return Ok(Direct::Unfit) };
         let lowers = target.input.map_or(Ok(Vec::new()), |input| filesystem::open_chain(store, input))?;
         let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
         let planned = plan.layer(&lowers, Some(self.epoch)).map_err(Self::no_layer)?;
-        let Some(planned) = planned else { return Ok(None) };
+        let Some(planned) = planned else { return Ok(Direct::Unfit) };
         let record = match self.write_layer(&planned.entries, &planned, self.request.threads) {
-            Err(Error::Layer { source: LayerError::Changed { .. }, .. }) => return Err(self.changed(step)),
+            Err(Error::Layer { source: LayerError::Changed { .. }, .. }) => return Ok(Direct::Changed),
             other => other?,
         };
         let parameters = self.layer_parameters();
-        Ok(Some(match &target.again {
+        Ok(Direct::Done(match &target.again {
             None => store.record_layer_only(target.input, &parameters, &record)?,
             Some(id) => {
                 store.record_encoded_layer(id, &parameters, &record)?;
@@ -146,17 +153,8 @@ impl Build<'_> {
         }))
     }
 
-    /// The key was made from what the files held before; if someone wrote to them meanwhile, it names other bytes.
-    fn changed(&self, step: StepId) -> Error {
-        Error::Step {
-            message: "files of the context changed while they were copied".to_owned(),
-            span: self.plan.steps[step].span,
-            hint: Some("build again when nothing writes to them".to_owned()),
-        }
-    }
-
     /// What `copy` reads, in the order in which it was written: neighbours from one place together.
-    fn parts(&self, copy: &Copy) -> Result<Vec<Part>, Error> {
+    fn parts(&self, step: StepId, copy: &Copy) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         let mut locals: Vec<(String, Span)> = Vec::new();
         for position in copy.in_order() {
@@ -164,19 +162,19 @@ impl Build<'_> {
                 Position::Local(index) => locals.push(copy.sources[index].clone()),
                 Position::Remote(index) => {
                     if !locals.is_empty() {
-                        parts.push(self.local_part(copy, std::mem::take(&mut locals))?);
+                        parts.push(self.local_part(step, copy, std::mem::take(&mut locals))?);
                     }
                     parts.push(self.remote_part(copy, &copy.remotes[index])?);
                 }
             }
         }
         if !locals.is_empty() {
-            parts.push(self.local_part(copy, locals)?);
+            parts.push(self.local_part(step, copy, locals)?);
         }
         Ok(parts)
     }
 
-    fn local_part(&self, copy: &Copy, sources: Vec<(String, Span)>) -> Result<Part, Error> {
+    fn local_part(&self, step: StepId, copy: &Copy, sources: Vec<(String, Span)>) -> Result<Part, Error> {
         let copy = Copy { sources, ..copy.clone() };
         if let Source::Fs(fs) = copy.from {
             let snapshot = self.fs_snapshot(fs)?.expect("what a step reads was made before it");
@@ -185,7 +183,8 @@ impl Build<'_> {
             return Ok(Part { root, selection, unpack: copy.unpack, force_owner: None });
         }
         let context = self.contexts.get(&copy.from).ok_or_else(|| Self::no_context(&copy))?;
-        let mut selection = self.select(&copy, &context.root, &context.ignore)?;
+        let chosen = self.chosen().get_mut(&step).and_then(|chosen| chosen.selection.take());
+        let mut selection = chosen.map_or_else(|| self.select(&copy, &context.root, &context.ignore), Ok)?;
         self.date_context_files(&mut selection);
         let root = context.root.try_clone().map_err(Error::io("open", "the context"))?;
         Ok(Part { root, selection, unpack: copy.unpack, force_owner: context.force_owner() })

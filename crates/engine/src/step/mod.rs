@@ -24,6 +24,20 @@ use crate::tasks::Done;
 impl Build<'_> {
     /// Makes sure that as much as `ask` of the result of `step` exists.
     pub(crate) fn step(&self, step: StepId, ask: Held) -> Result<Done, Error> {
+        if let Some(done) = self.attempt(step, ask)? {
+            return Ok(done);
+        }
+        // The context changed between its first look and now, maybe while long steps ran: what it is now counts.
+        self.chosen().remove(&step);
+        self.attempt(step, ask)?.ok_or_else(|| Error::Step {
+            message: "files of the context changed while they were copied".to_owned(),
+            span: self.plan.steps[step].span,
+            hint: Some("build again when nothing writes to them".to_owned()),
+        })
+    }
+
+    /// One try; `None` if what the key was made from is not any more what it was, so that nothing may have that key.
+    fn attempt(&self, step: StepId, ask: Held) -> Result<Option<Done>, Error> {
         if self.images.cancel.is_raised() {
             return Err(Error::Canceled);
         }
@@ -31,27 +45,28 @@ impl Build<'_> {
         let _guard = self.images.store.lock_step(&key.to_string())?;
         let known = self.look_up(step, &key)?;
         if let Some(known) = known.clone().filter(|known| known.held >= ask) {
+            self.chosen().remove(&step);
             self.set_progress(step, Progress { key: Some(key), result: Some(known) });
-            return Ok(Done::Cached);
+            return Ok(Some(Done::Cached));
         }
         let input =
             self.fs_snapshot(self.plan.steps[step].input)?.expect("the input was made before the step");
         let target = Target { input: input.as_ref(), ask, again: known.map(|known| known.snapshot) };
-        let known = self.perform(step, &target)?;
+        let Some(known) = self.perform(step, &target)? else { return Ok(None) };
         let result = StepResult { snapshot: known.snapshot.clone() };
         self.images.store.record_result(&key.to_string(), &result, &self.plan.steps[step].name)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.snapshot.clone());
         self.set_progress(step, Progress { key: Some(key), result: Some(known) });
-        Ok(Done::Ran)
+        Ok(Some(Done::Ran))
     }
 
-    fn perform(&self, step: StepId, target: &Target<'_>) -> Result<Known, Error> {
+    fn perform(&self, step: StepId, target: &Target<'_>) -> Result<Option<Known>, Error> {
         let snapshot = match &self.plan.steps[step].action {
             Action::Copy(copy) => return self.perform_copy(step, copy, target),
             Action::Run(run) => self.perform_run(step, run, target.input)?,
             Action::Workdir(workdir) => self.perform_workdir(step, workdir, target.input)?,
         };
-        Ok(Known { snapshot, held: Held::Files })
+        Ok(Some(Known { snapshot, held: Held::Files }))
     }
 }
 

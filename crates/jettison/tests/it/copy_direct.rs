@@ -130,3 +130,22 @@ fn a_layer_that_was_lost_is_made_again() {
     jettison.run(&["prune", "--all"]).ok();
     assert_eq!(jettison.build(context.path(), &[]), image);
 }
+
+/// The key is made at the beginning, the copy when the long step is over. What is copied must not get an old key.
+#[test]
+fn files_that_change_while_another_step_runs_never_get_the_key_of_what_they_were() {
+    let text = "FROM busybox\nRUN sleep 1; echo done\nCOPY d /d\n";
+    for verify in ["--verify=off", "--verify=warn"] {
+        let context = context(text);
+        let jettison = Jettison::with_busybox();
+        let mut command = jettison.command();
+        let mut build = command.args(["build", "-q", verify]).arg(context.path()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        fs::write(context.path().join("d/a"), "2").unwrap();
+        assert!(build.wait().unwrap().success(), "what is there when it is copied counts");
+        let fresh = Jettison::with_busybox();
+        assert_eq!(jettison.build(context.path(), &[verify]), fresh.build(context.path(), &[verify]));
+        fs::write(context.path().join("d/a"), "1").unwrap();
+        assert_eq!(jettison.build(context.path(), &[verify]), fresh.build(context.path(), &[verify]));
+    }
+}

@@ -26,6 +26,7 @@ mod registry;
 mod report;
 mod reproducible;
 mod run;
+mod same_digest;
 mod sbom;
 mod signals;
 mod slim;

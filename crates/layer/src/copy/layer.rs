@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
+use jettison_oci::Digest;
 use rustix::fs::OFlags;
 
 use super::plan::Plan;
@@ -126,10 +127,22 @@ impl Contents for PlannedLayer<'_> {
     fn open(&self, entry: &Entry) -> Result<Opened<'_>, Error> {
         match self.plan.item(&entry.path).map(|item| &item.content) {
             Some(Content::Source(source, seen)) => {
-                Ok(Opened::File(self.plan.open_source(source)?.into(), seen.as_ref()))
+                let opened = self.plan.open_source(source).map_err(|error| match error {
+                    // It was there when it was looked at.
+                    Error::Io { path, .. } if seen.is_some() => Error::Changed { path },
+                    other => other,
+                });
+                Ok(Opened::File(opened?.into(), seen.as_ref()))
             }
             Some(Content::Inline(bytes)) => Ok(Opened::Bytes(bytes)),
             _ => Ok(Opened::Bytes(b"")),
+        }
+    }
+
+    fn digest(&self, entry: &Entry) -> Option<&Digest> {
+        match &self.plan.item(&entry.path)?.content {
+            Content::Source(_, Some(seen)) => seen.digest.as_ref(),
+            _ => None,
         }
     }
 }

@@ -17,6 +17,18 @@ const CUT_MODULUS: u32 = 8;
 
 /// Cuts the tar of `entries` into chunks.
 pub(super) fn produce(
+    all: &[Entry],
+    contents: &dyn Contents,
+    options: &EncodeOptions,
+    emit: &mut dyn FnMut(Vec<u8>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    entries(all, contents, options, emit)?;
+    // The end mark stands in a chunk of its own, so that appending a file touches no other.
+    emit(vec![0; 2 * BLOCK])
+}
+
+/// The same without the end mark.
+pub(super) fn entries(
     entries: &[Entry],
     contents: &dyn Contents,
     options: &EncodeOptions,
@@ -31,24 +43,33 @@ pub(super) fn produce(
     };
     for entry in entries {
         let size = content_bytes(entry);
-        let cut = chunk.len() >= CHUNK_BYTES_MIN && path_hash(&entry.path).is_multiple_of(CUT_MODULUS);
-        let full = chunk.len() as u64 + size + 4 * BLOCK as u64 > CHUNK_BYTES_MAX as u64;
-        if cut || full {
+        if ends_before(entry, chunk.len() as u64) {
             flush(&mut chunk)?;
         }
-        let mut entry = entry.clone();
-        entry.mtime_s = options.clamp_mtime_s.map_or(entry.mtime_s, |epoch| entry.mtime_s.min(epoch));
-        if entry.kind == Kind::Whiteout {
-            entry.mtime_s = 0;
-        }
+        let entry = as_written(entry, options);
         header::write(&entry, &mut chunk);
         if size > 0 {
             content(&entry, contents.open(&entry)?, size, &mut chunk, &mut flush)?;
         }
     }
-    flush(&mut chunk)?;
-    // The end mark stands in a chunk of its own, so that appending a file touches no other.
-    emit(vec![0; 2 * BLOCK])
+    flush(&mut chunk)
+}
+
+/// Whether a chunk of so many bytes ends before `entry`.
+pub(super) fn ends_before(entry: &Entry, bytes: u64) -> bool {
+    let cut = bytes >= CHUNK_BYTES_MIN as u64 && path_hash(&entry.path).is_multiple_of(CUT_MODULUS);
+    let full = bytes + content_bytes(entry) + 4 * BLOCK as u64 > CHUNK_BYTES_MAX as u64;
+    bytes > 0 && (cut || full)
+}
+
+/// An entry as the layer shows it.
+pub(super) fn as_written(entry: &Entry, options: &EncodeOptions) -> Entry {
+    let mut entry = entry.clone();
+    entry.mtime_s = options.clamp_mtime_s.map_or(entry.mtime_s, |epoch| entry.mtime_s.min(epoch));
+    if entry.kind == Kind::Whiteout {
+        entry.mtime_s = 0;
+    }
+    entry
 }
 
 /// Appends the content of a file; a large one is cut at fixed distances from its header.
@@ -110,7 +131,7 @@ fn fill(file: &OwnedFd, out: &mut [u8], path: &[u8]) -> Result<(), Error> {
 }
 
 fn shorter(path: &[u8]) -> Error {
-    Error::invalid(path, "it became shorter while it was read")
+    Error::Changed { path: String::from_utf8_lossy(path).into_owned() }
 }
 
 /// FNV-1a: stable, cheap, and good enough to spread cuts.

@@ -13,8 +13,8 @@ const ZSTD_LEVEL: i32 = 3;
 
 /// A chunk as it goes into the blob.
 pub(super) struct Packed {
-    /// Its name in a [`ChunkMemory`]; `None` for one that is not worth remembering.
-    pub(super) key: Option<Digest>,
+    /// Its name in a [`ChunkMemory`].
+    pub(super) key: Digest,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -42,15 +42,12 @@ impl<'a> Codec<'a> {
     }
 
     pub(super) fn pack(&mut self, plain: &[u8]) -> Result<Packed, Error> {
-        if self.compression == Compression::None {
-            return Ok(Packed { key: None, bytes: plain.to_vec() });
-        }
         let key = self.key(plain);
         let bytes = match self.memory.get(&key) {
             Some(known) => known,
             None => self.compress(plain)?,
         };
-        Ok(Packed { key: Some(key), bytes })
+        Ok(Packed { key, bytes })
     }
 
     /// Everything that decides what comes out.

@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use jettison_oci::Digest;
 use rustix::fs::OFlags;
 
 use crate::inside::{self, NO_LINKS};
@@ -12,6 +13,12 @@ use crate::{Entry, Error};
 pub trait Contents: Sync {
     /// The content of `entry`, which is a file.
     fn open(&self, entry: &Entry) -> Result<Opened<'_>, Error>;
+
+    /// The digest of its content, if that is known: whatever has it is what the layer shall hold.
+    fn digest(&self, entry: &Entry) -> Option<&Digest> {
+        let _ = entry;
+        None
+    }
 }
 
 /// The content of one file.

@@ -10,6 +10,7 @@ mod codec;
 mod contents;
 mod memory;
 mod parallel;
+mod plain;
 mod writer;
 
 use std::io::Write;
@@ -51,7 +52,7 @@ pub struct Encoded {
     pub size: u64,
     /// Size of the tar, bytes.
     pub uncompressed_size: u64,
-    /// Its chunks in the blob; none if it is not compressed.
+    /// What can be found again in the blob.
     pub chunks: Vec<Chunk>,
 }
 
@@ -64,6 +65,9 @@ pub fn encode(
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
 ) -> Result<Encoded, Error> {
+    if options.compression == Compression::None {
+        return plain::encode(entries, contents, options, memory, out);
+    }
     let estimate: u64 = entries.iter().map(|e| BLOCK as u64 + content_bytes(e)).sum();
     if options.threads > 1 && estimate > chunks::CHUNK_BYTES_MAX as u64 {
         return parallel::encode(entries, contents, options, memory, out);
