@@ -13,7 +13,7 @@ use jettison_inspect::{Report, View};
 use memchr::memmem;
 
 use crate::program::Started;
-use crate::{Error, Item, Refusal, Subject, go, libraries, shown};
+use crate::{Error, Item, Refusal, Subject, go, libraries, shown, stage};
 
 /// Bytes of a program that are searched.
 const SEARCHED_BYTES_MAX: u64 = 256 << 20;
@@ -158,7 +158,9 @@ pub(crate) fn add_named(
             add(view, items, path.as_bytes(), &format!("The command names it: {argument}"))?;
         }
     }
-    for (name, value) in config.env.iter().filter_map(|entry| entry.split_once('=')) {
+    // Of those variables that the new image will have: what toolchains are told (GOPATH) is not for the program.
+    let kept = stage::config(subject, started);
+    for (name, value) in kept.env.iter().filter_map(|entry| entry.split_once('=')) {
         if value.len() > 1 && value.starts_with('/') && name != "PATH" && is_brought(subject, view, value)? {
             add(view, items, value.as_bytes(), &format!("The variable {name} names it."))?;
         }

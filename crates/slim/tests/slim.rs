@@ -228,6 +228,12 @@ fn libraries_that_load_others_by_name_are_kept_by_package() {
 }
 
 #[test]
+fn what_only_the_toolchain_is_told_about_stays_behind() {
+    let case = Case::new(FOUNDING).brought("go/pkg/mod/x/data.json", "RUN", b"{}");
+    assert!(!case.said().contains(" /go"), "{}", case.said());
+}
+
+#[test]
 fn what_is_refused() {
     let mut said = String::new();
     let mut add = |name: &str, case: Case| said.push_str(&format!("{name}\n{}\n", case.said()));
