@@ -9,9 +9,12 @@ use crate::model::Origin;
 /// Columns of the rule above and below a block.
 const RULE_COLUMNS: usize = 72;
 
-/// The lines for a verdict. `origin` is the Dockerfile that its places lie in; `with_notes`: say what changes nothing
-/// as well.
-pub fn verdict(verdict: &Verdict, origin: &Origin, with_notes: bool) -> Vec<Line> {
+/// Data that programs look for when they run: rule and word for it.
+const DATA: [(&str, &str); 2] = [("ca-certificates", "CA certificates"), ("time-zones", "time zones")];
+
+/// The lines for a verdict. `origin` is the Dockerfile that its places lie in. Without `in_full`, as at the end of a build,
+/// only an image that cannot start gets more than one line.
+pub fn verdict(verdict: &Verdict, origin: &Origin, in_full: bool) -> Vec<Line> {
     let program = plain(&verdict.program);
     let mut lines = Vec::new();
     match verdict.outcome {
@@ -26,7 +29,11 @@ pub fn verdict(verdict: &Verdict, origin: &Origin, with_notes: bool) -> Vec<Line
             lines.push(Line::new(Tone::Bad, "THIS IMAGE CANNOT START").then(Tone::Normal, program));
         }
     }
-    let shown = verdict.findings.iter().filter(|finding| with_notes || finding.weight > Weight::Note);
+    if !in_full && verdict.outcome != Outcome::CannotStart {
+        let rest = in_short(verdict, origin).unwrap_or_default();
+        return lines.into_iter().map(|line| line.then(Tone::Faint, rest.clone())).collect();
+    }
+    let shown = verdict.findings.iter().filter(|finding| in_full || finding.weight > Weight::Note);
     for finding in shown {
         lines.extend(self::finding(finding, origin));
     }
@@ -34,6 +41,29 @@ pub fn verdict(verdict: &Verdict, origin: &Origin, with_notes: bool) -> Vec<Line
         lines.push(Line::new(Tone::Bad, "━".repeat(RULE_COLUMNS)));
     }
     lines
+}
+
+/// What stands behind the program on the only line: what nobody can be sure of with its place, or what is not there.
+fn in_short(verdict: &Verdict, origin: &Origin) -> Option<String> {
+    let name = |finding: &Finding| {
+        DATA.iter()
+            .find(|(rule, _)| *rule == finding.rule)
+            .map_or_else(|| finding.rule.replace('-', " "), |(_, words)| (*words).to_owned())
+    };
+    if verdict.outcome == Outcome::Starts {
+        let is_data = |finding: &&Finding| DATA.iter().any(|(rule, _)| *rule == finding.rule);
+        let absent: Vec<String> = verdict.findings.iter().filter(is_data).map(name).collect();
+        let without = format!("; without {}, should it look for them", absent.join(" and "));
+        return (!absent.is_empty()).then_some(without);
+    }
+    let doubts = verdict.findings.iter().filter(|finding| finding.weight == Weight::Warning);
+    let doubts = doubts.map(|finding| match finding.span.filter(|_| !origin.name.is_empty()) {
+        Some(span) => format!("{} ({})", name(finding), plain(&origin.place(span.start))),
+        None => name(finding),
+    });
+    let mut doubts: Vec<String> = doubts.collect();
+    doubts.dedup();
+    Some(format!(": {}; `jettison verify` says more", doubts.join(", ")))
 }
 
 fn finding(finding: &Finding, origin: &Origin) -> Vec<Line> {
@@ -88,9 +118,11 @@ mod tests {
         };
         let unsure = Verdict { outcome: Outcome::Unsure, findings: vec![finding.clone()], ..starts.clone() };
         insta::assert_snapshot!(text(&unsure), @r"
-        cannot be sure that it starts and runs well: /x (static)
-        warning: /x loads libraries [dlopen]
+        cannot be sure that it starts and runs well: /x (static): dlopen; `jettison verify` says more
         ");
+        let note = Finding { weight: Weight::Note, rule: "ca-certificates".into(), ..finding.clone() };
+        let without = Verdict { findings: vec![note], ..starts.clone() };
+        insta::assert_snapshot!(text(&without), @"starts: /x (static); without CA certificates, should it look for them");
         let finding = Finding {
             weight: Weight::Error,
             rule: "command-not-found".into(),

@@ -1,7 +1,8 @@
 //! What files alone cannot say: data that a program may look for when it runs, and libraries that it may load later.
 //!
-//! Never an error. A Go server contains the paths of certificates and time zones whether it uses them or not, so each
-//! doubt says under which condition it counts. Only what is missing is mentioned.
+//! Never an error. A Go server contains the paths of certificates and time zones whether it uses them or not, so that
+//! alone is a note, which changes no verdict; a library that makes TLS calls, or a zone that is asked for, is a doubt.
+//! Only what is missing is mentioned.
 
 use std::io;
 
@@ -74,7 +75,9 @@ impl Proof<'_> {
             "CA certificates: if {path} makes TLS calls they fail, for the image has no certificate authorities"
         );
         let stage = self.stage_with(&program.place, BUNDLES[0])?;
-        let finding = self.warning("ca-certificates", Subject::File(path), message);
+        // That its path stands in the program says that it was linked, not that it is used.
+        let severity = if library.is_some() { Severity::Warning } else { Severity::Note };
+        let finding = self.find("ca-certificates", severity, Subject::File(path), message);
         bring(finding, stage, BUNDLES[0]);
         Ok(())
     }
