@@ -1,4 +1,4 @@
-//! What people run: `cargo xtask demo`, `test`, `ci`, `differential`, `bench`, `dist`, `tidy`, and little else.
+//! What people run: `cargo xtask demo`, `test`, `ci`, `differential`, `fuzz`, `bench`, `dist`, `tidy`, little else.
 //!
 //! One file per command; each has a `HELP` line here. What they share: `repository.rs` (where things lie),
 //! `process.rs` (starting programs, and ending them whatever happens), `scratch.rs` (temporary folders),
@@ -13,6 +13,7 @@ mod demo;
 mod differential;
 mod dist;
 mod docker;
+mod fuzz;
 mod http;
 mod image;
 mod isolation;
@@ -50,6 +51,7 @@ const COMMANDS: &[Command] = &[
         "build each case of tests/dockerfiles with BuildKit too, and compare",
         differential::run,
     ),
+    ("fuzz", "give the parsers inputs of their corpus, changed at random [--seconds N: for each]", fuzz::run),
     ("bench", "measure side by side with BuildKit and buildah [--help: its options]", bench::run),
     (
         "dist",

@@ -37,7 +37,10 @@ pub fn outcome(image: &Image, bases: &[Base]) -> String {
     let (entries, layers) = base.map_or((0, 0), |b| (history(&b.image).len(), b.image.layers.len()));
     let mut layers = image.layers[layers..].iter();
     for entry in &history(image)[entries..] {
-        let _ = writeln!(text, "{}", one_line(entry["created_by"].as_str().unwrap_or("-")));
+        // What made no instruction has nothing but a comment.
+        let text_of = |key: &str| entry[key].as_str();
+        let by = text_of("created_by").or_else(|| text_of("comment")).unwrap_or("-");
+        let _ = writeln!(text, "{}", one_line(by));
         if entry["empty_layer"] == true {
             continue;
         }

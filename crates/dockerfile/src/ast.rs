@@ -4,6 +4,7 @@
 //! See [`crate::expand`] for that, and [`crate::parse`] for how these values come to be.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A half-open range of byte offsets in the source text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -254,6 +255,23 @@ pub struct Heredoc {
     pub expand: bool,
     /// Place of the `<<WORD`.
     pub span: Span,
+    /// Where each line of the body begins in the source, behind tabs that were stripped; bytes.
+    pub line_starts: Vec<usize>,
+}
+
+impl Heredoc {
+    /// The place in the source of a part of the body; that of the `<<WORD` for an empty part. It ends with its line.
+    pub fn place(&self, part: Range<usize>) -> Span {
+        let before = self.body.get(..part.start).filter(|_| !part.is_empty());
+        let Some(before) = before else { return self.span };
+        let line = before.matches('\n').count();
+        let column = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
+        let text = self.body.get(part).unwrap_or_default();
+        let length = text.find('\n').unwrap_or(text.len());
+        self.line_starts
+            .get(line)
+            .map_or(self.span, |start| Span { start: start + column, end: start + column + length })
+    }
 }
 
 /// COPY.

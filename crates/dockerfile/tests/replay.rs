@@ -4,6 +4,8 @@ use std::path::Path;
 
 #[path = "../../../fuzz/entries/dockerfile.rs"]
 mod entries;
+#[path = "../../../fuzz/entries/mutate.rs"]
+mod mutate;
 
 #[allow(clippy::print_stdout, reason = "a panic must say which file it was")]
 /// Gives every file of a corpus to `entry`; the last one that is printed is the one that failed.
@@ -37,4 +39,28 @@ fn ignore() {
 #[test]
 fn mounts() {
     replay("mounts", entries::mounts);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_dockerfile() {
+    mutate::for_a_while("dockerfile", entries::dockerfile);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_words() {
+    mutate::for_a_while("words", entries::words);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_ignore() {
+    mutate::for_a_while("ignore", entries::ignore);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_mounts() {
+    mutate::for_a_while("mounts", entries::mounts);
 }

@@ -204,6 +204,9 @@ fn a_whole_instruction() {
                                 start: 38,
                                 end: 41,
                             },
+                            line_starts: [
+                                45,
+                            ],
                         },
                     ],
                     destination: Spanned {

@@ -31,8 +31,8 @@ pub(crate) struct Documents {
 /// What BuildKit writes as the comment of the history entries that it makes; readers of histories look for it.
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// Puts the documents together. `base` are the layers of the base image, `new` those of the plan's steps in order.
-/// `docker_types`: with Docker's media types.
+/// Puts the documents together. `base` are the layers of the base image, `new` those of the plan's steps in order, or
+/// all of them as one if `squashed` says how its history entry reads. `docker_types`: with Docker's media types.
 pub(crate) fn assemble(
     stage: &plan::Stage,
     base: &[Layer],
@@ -40,6 +40,7 @@ pub(crate) fn assemble(
     epoch_seconds: i64,
     docker_types: bool,
     annotations: Annotations,
+    squashed: Option<String>,
 ) -> Documents {
     let typed = |oci: &'static str, docker: &'static str| if docker_types { docker } else { oci };
     let manifest_type = typed(media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST);
@@ -55,7 +56,12 @@ pub(crate) fn assemble(
         created: Some(created.clone()),
         created_by: Some(entry.created_by.clone()),
         comment: Some(HISTORY_COMMENT.to_owned()),
-        empty_layer: entry.step.is_none(),
+        empty_layer: entry.step.is_none() || squashed.is_some(),
+        ..History::default()
+    }));
+    config.history.extend(squashed.map(|comment| History {
+        created: Some(created.clone()),
+        comment: Some(comment),
         ..History::default()
     }));
     let parsed_config = config;
@@ -73,6 +79,16 @@ pub(crate) fn assemble(
     let manifest_descriptor =
         Descriptor::new(manifest_type, Digest::sha256(&manifest), manifest.len() as u64);
     Documents { parsed_config, config, config_descriptor, manifest, manifest_descriptor }
+}
+
+/// What the history says of the layer that stands for all steps. Source: moby `daemon/images` (SquashImage); docker names
+/// the image that was squashed, which nobody makes here.
+pub(crate) fn squash_comment(steps: usize, base: Option<&Digest>) -> String {
+    let steps = if steps == 1 { "1 layer".to_owned() } else { format!("{steps} layers") };
+    match base {
+        Some(base) => format!("merge {steps} to {base}"),
+        None => format!("create new from {steps}"),
+    }
 }
 
 /// The index over images, each with its platform, and over what is attached to them.
@@ -165,7 +181,7 @@ mod tests {
             diff_id: Digest::sha256(b"tar"),
             descriptor: Descriptor::new(media_type::OCI_LAYER_GZIP, Digest::sha256(b"gz"), 2),
         };
-        let documents = assemble(&stage, &[], &[layer], 315_532_800, false, Annotations::new());
+        let documents = assemble(&stage, &[], &[layer], 315_532_800, false, Annotations::new(), None);
         assert_eq!(documents.config_descriptor.digest, Digest::sha256(&documents.config));
         insta::assert_snapshot!(String::from_utf8(documents.config).unwrap(), @r#"{"architecture":"amd64","config":{},"created":"1980-01-01T00:00:00Z","history":[{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"COPY a /a # buildkit"},{"comment":"buildkit.dockerfile.v0","created":"1980-01-01T00:00:00Z","created_by":"CMD [\"/a\"]","empty_layer":true}],"os":"linux","rootfs":{"diff_ids":["sha256:90aebae315675cbf04612de4f7d5874850f48e0b8dd82becbeaa47ca93f5ebfb"],"type":"layers"}}"#);
     }

@@ -120,7 +120,7 @@ fn tell_of_unknown_stages(request: &BuildRequest, file: &Dockerfile, sink: &dyn 
 }
 
 /// What the planner is told for each platform.
-fn options_of_platforms(request: &BuildRequest) -> Vec<plan::Options> {
+pub(crate) fn options_of_platforms(request: &BuildRequest) -> Vec<plan::Options> {
     if request.platforms.is_empty() {
         return vec![request.plan.clone()];
     }
@@ -236,8 +236,10 @@ impl Build<'_> {
 
     /// Does everything that the cache did not answer.
     fn carry_out(&self) -> Result<(), Error> {
-        let wanted =
-            Wanted { image: self.wants_image(), files: self.wants_files() || self.looks_into_files() };
+        // One layer for all steps is made of their files.
+        let squash = self.request.squash && self.wants_image() && !self.target_chain().1.is_empty();
+        let files = squash || self.wants_files() || self.looks_into_files();
+        let wanted = Wanted { image: self.wants_image(), files, squash };
         let mut demand = demand::demand(&self.plan, &self.held(), wanted);
         if self.wants_files() {
             self.demand_base_files(&mut demand);

@@ -11,6 +11,7 @@ use jettison_oci::ImageConfig;
 use jettison_plan::survey::{self, Stages, Survey};
 use jettison_plan::{self as plan, Images, Options};
 
+use crate::build::options_of_platforms;
 use crate::context;
 use crate::error::Error;
 use crate::event::{Event, Sink};
@@ -44,8 +45,49 @@ pub fn check(
     request: &BuildRequest,
     config_of: &mut dyn FnMut(&plan::Image) -> Result<ImageConfig, Error>,
 ) -> Result<Checked, Error> {
+    let mut whole: Option<Checked> = None;
+    for options in options_of_platforms(request) {
+        let checked = check_platform(request, &options, config_of)?;
+        match &mut whole {
+            None => whole = Some(checked),
+            Some(whole) => whole.add(checked),
+        }
+    }
+    Ok(whole.expect("there is at least one platform"))
+}
+
+impl Checked {
+    /// Adds what is found for another platform only.
+    fn add(&mut self, other: Self) {
+        add_new(&mut self.errors, other.errors);
+        add_new(&mut self.findings, other.findings);
+        self.findings.sort_by_key(|finding| finding.span);
+        self.complete &= other.complete;
+        self.dropped = self.dropped.max(other.dropped);
+        self.violation = self.violation.take().or(other.violation);
+        if self.violation.is_some() {
+            self.violation = Some(violation(&self.findings));
+        }
+        self.unknown_bases.extend(other.unknown_bases);
+    }
+}
+
+fn add_new<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
+/// The checks of one platform.
+fn check_platform(
+    request: &BuildRequest,
+    options: &Options,
+    config_of: &mut dyn FnMut(&plan::Image) -> Result<ImageConfig, Error>,
+) -> Result<Checked, Error> {
     let parsed = jettison_dockerfile::parse(&request.dockerfile.text);
-    let (file, options) = (&parsed.dockerfile, &request.plan);
+    let file = &parsed.dockerfile;
     let mut checked = Checked::default();
     (checked.errors, checked.remarks) =
         parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);

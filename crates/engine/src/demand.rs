@@ -50,6 +50,8 @@ pub(crate) struct Wanted {
     pub(crate) image: bool,
     /// The files of the result: for an output, or to look into them.
     pub(crate) files: bool,
+    /// One layer for all steps, so that those of single steps are of no use.
+    pub(crate) squash: bool,
 }
 
 /// The file systems that `step` reads besides its input.
@@ -123,7 +125,7 @@ pub(crate) fn demand(plan: &Plan, held: &[Held], wanted: Wanted) -> Demand {
     if steps.is_empty() && wanted.image {
         work.clear();
     }
-    if wanted.image {
+    if wanted.image && !wanted.squash {
         for step in &steps {
             if work.contains_key(&Work::Step(*step)) {
                 work.insert(Work::Encode(*step), BTreeSet::from([Work::Step(*step)]));

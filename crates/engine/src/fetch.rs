@@ -34,6 +34,9 @@ pub struct Fetched {
     root: Arc<OwnedFd>,
     /// Owners in it mean something: they come from an archive that the user has made.
     pub(crate) has_owners: bool,
+    /// The time of the whole, seconds since 1970: that of a commit, `Last-Modified` of a file, that of the newest file
+    /// in an archive.
+    pub(crate) time_s: Option<i64>,
     /// Where they come from, if that can be named to others.
     pub(crate) origin: Option<Material>,
     _scratch: Option<Arc<ScratchDir>>,
@@ -43,6 +46,11 @@ impl Fetched {
     /// The folder.
     pub(crate) fn root(&self) -> io::Result<OwnedFd> {
         self.root.try_clone()
+    }
+
+    /// What `SOURCE_DATE_EPOCH=context` means. Source: BuildKit `dockerfile2llb/epoch.go`.
+    pub fn time_s(&self) -> Option<i64> {
+        self.time_s
     }
 
     /// Reads a file of it, links followed inside of it; `None` if there is none. Refuses more than `max` bytes.
@@ -117,7 +125,9 @@ impl<'a> Fetcher<'a> {
             }
         };
         let origin = Some(Material::of_remote(&remote, &Resolved::Commit(commit)));
-        Ok(Fetched { root: Arc::new(root), has_owners: false, origin, _scratch: None })
+        // Everything in a checkout has the time of its commit.
+        let time_s = rustix::fs::fstat(&root).ok().map(|stat| stat.st_mtime);
+        Ok(Fetched { root: Arc::new(root), has_owners: false, time_s, origin, _scratch: None })
     }
 
     /// The file at a URL, in a folder.
@@ -125,8 +135,8 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// It cannot be had.
     pub fn file(&self, url: &str, progress: Progress<'_>) -> Result<Fetched, Error> {
-        let (body, remote) = self.download(url, progress)?;
-        self.as_folder(&body, Material::of_file(&remote, &body))
+        let (body, modified, remote) = self.download(url, progress)?;
+        self.as_folder(&body, modified, Material::of_file(&remote, &body))
     }
 
     /// The text at a URL, of at most `max` bytes.
@@ -134,7 +144,7 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// It cannot be had, or is larger.
     pub fn text(&self, url: &str, max: u64, progress: Progress<'_>) -> Result<Vec<u8>, Error> {
-        let (body, _) = self.download(url, progress)?;
+        let (body, ..) = self.download(url, progress)?;
         Ok(self.remotes.images.store.read_blob(&body, max)?)
     }
 
@@ -143,14 +153,15 @@ impl<'a> Fetcher<'a> {
     /// # Errors
     /// It cannot be had or unpacked.
     pub fn url(&self, url: &str, progress: Progress<'_>) -> Result<UrlContext, Error> {
-        let (body, remote) = self.download(url, progress)?;
+        let (body, modified, remote) = self.download(url, progress)?;
         let store = self.remotes.images.store;
         let mut prefix = Vec::new();
         let path = store.blob_path(&body);
         let file = store.open_blob(&body)?;
         file.take(MAGIC_BYTES as u64).read_to_end(&mut prefix).map_err(Error::io("read", &path))?;
         let Some(kind) = layer::detect(&prefix) else {
-            return Ok(UrlContext::Dockerfile(self.as_folder(&body, Material::of_file(&remote, &body))?));
+            let origin = Material::of_file(&remote, &body);
+            return Ok(UrlContext::Dockerfile(self.as_folder(&body, modified, origin)?));
         };
         let key = Digest::sha256(format!("context archive 1 {body}").as_bytes()).to_string();
         let _guard = store.lock_step(&key)?;
@@ -171,7 +182,8 @@ impl<'a> Fetcher<'a> {
         };
         let root = Arc::new(filesystem::open(store, Some(&snapshot))?);
         let origin = Some(Material::of_file(&remote, &body));
-        Ok(UrlContext::Files(Fetched { root, has_owners: true, origin, _scratch: None }))
+        let time_s = modified.or_else(|| newest(&root));
+        Ok(UrlContext::Files(Fetched { root, has_owners: true, time_s, origin, _scratch: None }))
     }
 
     /// The files of an archive that is read once.
@@ -187,6 +199,7 @@ impl<'a> Fetcher<'a> {
         Ok(Fetched {
             root: Arc::new(root),
             has_owners: true,
+            time_s: None,
             origin: None,
             _scratch: Some(Arc::new(scratch)),
         })
@@ -221,17 +234,18 @@ impl<'a> Fetcher<'a> {
         Ok(descriptor)
     }
 
-    fn download(&self, url: &str, progress: Progress<'_>) -> Result<(Digest, Remote), Error> {
+    /// The body of a file, and its `Last-Modified`.
+    fn download(&self, url: &str, progress: Progress<'_>) -> Result<(Digest, Option<i64>, Remote), Error> {
         let remote = Remote::Http(Http::new(url));
         let id = Digest::sha256(url.as_bytes());
         let report = |done: u64, total: Option<u64>| progress(&id, done, total.unwrap_or(done));
         let (resolved, _) = self.remotes.resolve(&remote, &report)?;
-        let Resolved::File { body, .. } = resolved else { unreachable!("a URL resolves to a file") };
-        Ok((body, remote))
+        let Resolved::File { body, mtime_s, .. } = resolved else { unreachable!("a URL resolves to a file") };
+        Ok((body, Some(mtime_s).filter(|time| *time != 0), remote))
     }
 
     /// A folder that holds one blob as [`FILE_NAME`].
-    fn as_folder(&self, body: &Digest, origin: Material) -> Result<Fetched, Error> {
+    fn as_folder(&self, body: &Digest, time_s: Option<i64>, origin: Material) -> Result<Fetched, Error> {
         let store = self.remotes.images.store;
         let scratch = store.scratch_dir()?;
         let path = scratch.path().join(FILE_NAME);
@@ -242,6 +256,7 @@ impl<'a> Fetcher<'a> {
         Ok(Fetched {
             root: Arc::new(root),
             has_owners: false,
+            time_s,
             origin: Some(origin),
             _scratch: Some(Arc::new(scratch)),
         })
@@ -275,6 +290,13 @@ fn is_called(entry: &Descriptor, tag: &str) -> bool {
     let full = annotation("io.containerd.image.name");
     reference == Some(tag)
         || [reference, full].iter().flatten().any(|name| name.rsplit_once(':').is_some_and(|(_, t)| t == tag))
+}
+
+/// The time of the newest regular file.
+fn newest(root: &OwnedFd) -> Option<i64> {
+    let entries = layer::walk(root.as_fd()).ok()?;
+    let files = entries.iter().filter(|entry| matches!(entry.kind, layer::Kind::File { .. }));
+    files.map(|file| file.mtime_s).max()
 }
 
 fn unpack(kind: layer::Archive, reader: impl Read + Send, to: &OwnedFd) -> Result<(), Error> {

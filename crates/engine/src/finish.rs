@@ -2,9 +2,8 @@
 //!
 //! Nothing gets a name before everything else has succeeded.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use jettison_layer::{self as layer, Contents, EncodeOptions, Entry};
 use jettison_oci::{Descriptor, Manifest, Platform, Reference};
 use jettison_plan::{Fs, StepId};
 use jettison_store::{LayerRecord, SnapshotId};
@@ -18,9 +17,6 @@ use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
 use crate::request::{AnnotationPlace, Annotations, BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
-
-/// Version of the layer encoder; part of the name under which an encoded layer is remembered.
-const ENCODER: u32 = layer::ENCODER_VERSION;
 
 /// What one platform came to.
 #[derive(Debug)]
@@ -173,29 +169,41 @@ impl Build<'_> {
 
     /// Encodes what is not encoded yet and writes config and manifest into the store.
     fn image(&self, base: Fs, snapshots: &[SnapshotId]) -> Result<(Documents, Vec<(Layer, u64)>), Error> {
-        let mut layers = Vec::new();
-        for snapshot in snapshots {
-            let record = self.encoded(snapshot, self.request.threads)?;
-            let descriptor =
-                Descriptor::new(self.compression().format.oci_layer(), record.digest, record.size);
-            layers.push((Layer { diff_id: record.diff_id, descriptor }, record.uncompressed_size));
-        }
-        let base_layers = match base {
-            Fs::Image(image) => assemble::layers(&self.bases[image].manifest, &self.bases[image].config),
-            _ => Vec::new(),
+        let base_image = match base {
+            Fs::Image(image) => Some(&self.bases[image]),
+            _ => None,
         };
+        let mut layers = Vec::new();
+        let mut squashed = None;
+        if let (true, Some(top)) = (self.request.squash, snapshots.last()) {
+            layers.push(self.squashed(top, snapshots)?);
+            let base = base_image.map(|image| &image.manifest.config.digest);
+            squashed = Some(assemble::squash_comment(snapshots.len(), base));
+        } else {
+            for snapshot in snapshots {
+                layers.push(self.encoded(snapshot, self.request.threads)?);
+            }
+        }
+        let format = self.compression().format;
+        let layer_of = |record: LayerRecord| {
+            let descriptor = Descriptor::new(format.oci_layer(), record.digest, record.size);
+            (Layer { diff_id: record.diff_id, descriptor }, record.uncompressed_size)
+        };
+        let layers: Vec<(Layer, u64)> = layers.into_iter().map(layer_of).collect();
+        let base_layers = base_image.map_or(Vec::new(), |i| assemble::layers(&i.manifest, &i.config));
         let new: Vec<Layer> = layers.iter().map(|(layer, _)| layer.clone()).collect();
         let types = self.compression().docker_types;
         let annotations = self.request.annotations(AnnotationPlace::Manifest, Some(&self.plan.platform));
+        let target = self.plan.target();
         let documents =
-            assemble::assemble(self.plan.target(), &base_layers, &new, self.epoch, types, annotations);
+            assemble::assemble(target, &base_layers, &new, self.epoch, types, annotations, squashed);
         self.images.store.put_blob(&documents.config)?;
         self.images.store.put_blob(&documents.manifest)?;
         Ok((documents, layers))
     }
 
     /// The compression of new layers: that of the first output that says one.
-    fn compression(&self) -> LayerCompression {
+    pub(crate) fn compression(&self) -> LayerCompression {
         let said = self.request.outputs.iter().find_map(|output| match output {
             Output::Image { compression, .. } | Output::Archive { compression, .. } => Some(*compression),
             _ => None,
@@ -203,75 +211,6 @@ impl Build<'_> {
         let said = said.unwrap_or_default();
         // in-toto has no place in Docker's family; BuildKit takes OCI's types then as well.
         LayerCompression { docker_types: said.docker_types && !self.request.attestations.wanted(), ..said }
-    }
-
-    /// The name of the form in which this build writes layers.
-    pub(crate) fn layer_parameters(&self) -> String {
-        let compression = self.compression();
-        let (format, level) = (compression.format, compression.level);
-        format!("encoder={ENCODER} {format:?} level={level:?} epoch={}", self.epoch)
-    }
-
-    /// The layer of `snapshot` in that form, if it is there.
-    pub(crate) fn encoded_already(&self, snapshot: &SnapshotId) -> Result<Option<LayerRecord>, Error> {
-        Ok(self.images.store.encoded_layer(snapshot, &self.layer_parameters())?)
-    }
-
-    /// The layer of `snapshot` as a blob in the store, made now if it is not there yet.
-    pub(crate) fn encoded(&self, snapshot: &SnapshotId, threads: usize) -> Result<LayerRecord, Error> {
-        let store = self.images.store;
-        let nothing = SnapshotId::nothing();
-        let unchanged = store.lineage(snapshot)?.is_some_and(|lineage| lineage.unchanged);
-        let snapshot = if unchanged { &nothing } else { snapshot };
-        if let Some(record) = self.encoded_already(snapshot)? {
-            return Ok(record);
-        }
-        let _guard = store.lock_step(&format!("encode-{snapshot}"))?;
-        if let Some(record) = self.encoded_already(snapshot)? {
-            return Ok(record);
-        }
-        let chain = if unchanged {
-            vec![filesystem::open_directory(store.empty_dir())?]
-        } else {
-            filesystem::open_chain(store, snapshot)?
-        };
-        let (upper, below) = chain.split_first().expect("what changed something is part of its own chain");
-        let below: Vec<_> = below.iter().map(AsFd::as_fd).collect();
-        let entries = layer::diff(upper.as_fd(), &below, Some(self.epoch)).map_err(Self::no_layer)?;
-        let record = self.write_layer(&entries, &upper.as_fd(), threads)?;
-        store.record_encoded_layer(snapshot, &self.layer_parameters(), &record)?;
-        Ok(record)
-    }
-
-    /// Writes a layer into the store.
-    pub(crate) fn write_layer(
-        &self,
-        entries: &[Entry],
-        contents: &dyn Contents,
-        threads: usize,
-    ) -> Result<LayerRecord, Error> {
-        let (store, compression) = (self.images.store, self.compression());
-        let options = EncodeOptions {
-            compression: compression.format,
-            level: compression.level,
-            clamp_mtime_s: Some(self.epoch),
-            threads,
-        };
-        let mut blob = store.blob_writer_hashed_elsewhere()?;
-        let encoded = layer::encode(entries, contents, &options, &store.chunks(), &mut blob);
-        let encoded = encoded.map_err(Self::no_layer)?;
-        blob.commit_hashed(&encoded.digest)?;
-        store.record_chunks(&encoded.digest, &encoded.chunks)?;
-        Ok(LayerRecord {
-            diff_id: encoded.diff_id,
-            digest: encoded.digest,
-            size: encoded.size,
-            uncompressed_size: encoded.uncompressed_size,
-        })
-    }
-
-    pub(crate) fn no_layer(source: layer::Error) -> Error {
-        Error::Layer { what: "cannot write a layer".to_owned(), source }
     }
 
     fn archive(&self, output: &Output, image: &ArchiveImage) -> Result<(), Error> {

@@ -86,6 +86,10 @@ impl Build<'_> {
 
     /// The key of `step`, or `None` if something that it reads has not been made yet.
     pub(crate) fn step_key(&self, step: StepId) -> Result<Option<Key>, Error> {
+        self.key_of(step).map_err(|error| self.in_trigger(step, error))
+    }
+
+    fn key_of(&self, step: StepId) -> Result<Option<Key>, Error> {
         let Some(input) = self.fs_key(self.plan.steps[step].input) else { return Ok(None) };
         match &self.plan.steps[step].action {
             Action::Run(run) => self.run_key(&input, step, run),
@@ -108,7 +112,7 @@ impl Build<'_> {
                 MountKind::Cache { from: Some(fs), path, .. } => (Source::Fs(*fs), path),
                 _ => continue,
             };
-            let whole = Copy::plain(source, vec![(path.clone(), mount.span)], "/");
+            let whole = Copy::of_path(source, path, mount.span, "/");
             match self.content_digest(&whole)? {
                 Some(digest) => mounts.push(digest),
                 None => return Ok(None),

@@ -12,6 +12,7 @@ mod candidate;
 mod checks;
 mod context;
 mod demand;
+mod encode;
 mod error;
 pub mod event;
 pub mod fetch;

@@ -39,6 +39,8 @@ pub struct BuildRequest {
     pub shm_bytes: Option<u64>,
     /// Resource limits of RUN steps.
     pub limits: Vec<Limit>,
+    /// One layer instead of one for each step (`--squash`).
+    pub squash: bool,
     /// Annotations of the result.
     pub annotations: Vec<Annotation>,
     /// Names for the result.
@@ -163,6 +165,8 @@ pub enum Output {
         names: Vec<Reference>,
         /// Push each name to its registry.
         push: bool,
+        /// Push the digest only, and give no name: neither here nor there.
+        by_digest: bool,
         /// How layers are compressed.
         compression: LayerCompression,
     },

@@ -1,7 +1,9 @@
 //! What can be typed: one struct per command. The doc comments are the help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::docker_flags::DockerFlags;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Build container images from Dockerfiles: no daemon, no root, no Docker.
@@ -91,6 +93,37 @@ pub(crate) fn command() -> clap::Command {
     Cli::command()
         .mut_subcommand("check", |check| check.mut_args(adapt))
         .mut_subcommand("slim", |slim| slim.mut_args(slims))
+}
+
+/// The command line with `--flag=true` and `--flag=false` in clap's words: docker takes both for each flag that has no
+/// value of its own.
+pub(crate) fn with_plain_flags(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let words: Vec<OsString> = words.collect();
+    let build = words.get(1).is_some_and(|word| word == "build" || word == "check");
+    if !build || !words.iter().any(|word| word.to_str().is_some_and(|text| text.contains('='))) {
+        return words;
+    }
+    let all = Cli::command();
+    let build = all.find_subcommand("build").expect("there is the command build");
+    let is_switch = |name: &str| {
+        let mut arguments = build.get_arguments();
+        arguments.any(|a| a.get_long() == Some(name) && matches!(a.get_action(), ArgAction::SetTrue))
+    };
+    let mut plain: Vec<OsString> = Vec::with_capacity(words.len());
+    for word in words {
+        let named = word.to_str().and_then(|text| text.strip_prefix("--")?.split_once('='));
+        match named {
+            Some((name, "1" | "t" | "T" | "true" | "TRUE" | "True")) if is_switch(name) => {
+                plain.push(format!("--{name}").into());
+            }
+            Some((name, "0" | "f" | "F" | "false" | "FALSE" | "False")) if is_switch(name) => {
+                let flag = format!("--{name}");
+                plain.retain(|word| *word != *flag);
+            }
+            _ => plain.push(word),
+        }
+    }
+    plain
 }
 
 /// The flags that a check makes use of. It takes all the others of `build` too, so that one command line serves both.
@@ -193,13 +226,18 @@ pub(crate) struct Build {
     /// An annotation of the result: `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
     #[arg(long = "annotation", value_name = "SPEC")]
     pub(crate) annotations: Vec<String>,
+    #[command(flatten)]
+    pub(crate) docker: DockerFlags,
+    /// One layer on top of those of the base, instead of one for each step
+    #[arg(long)]
+    pub(crate) squash: bool,
     /// A line for /etc/hosts of RUN steps
     #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
     pub(crate) add_hosts: Vec<String>,
     /// A secret for `RUN --mount=type=secret`: `id=ID[,src=FILE|,env=NAME]`
     #[arg(long = "secret", value_name = "SPEC")]
     pub(crate) secrets: Vec<String>,
-    /// An ssh agent for `RUN --mount=type=ssh` and git over ssh: `default` or `ID[=SOCKET]`
+    /// An ssh agent or keys for `RUN --mount=type=ssh` and git over ssh: `default` or `ID[=SOCKET|=KEY[,KEY…]]`
     #[arg(long = "ssh", value_name = "SPEC")]
     pub(crate) ssh: Vec<String>,
     /// Check the Dockerfile and build nothing; short for --call=check

@@ -7,6 +7,7 @@ mod args;
 mod attestations;
 mod call;
 mod commands;
+mod docker_flags;
 mod environment;
 mod failure;
 mod output_flag;
@@ -15,6 +16,7 @@ mod proof;
 mod report;
 mod signals;
 mod snippet;
+mod ssh_keys;
 mod trial;
 
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     // First of all: a process that is to become a sandbox must not do anything else.
     jettison_sandbox::init();
-    let parsed = args::command().try_get_matches();
+    let parsed = args::command().try_get_matches_from(args::with_plain_flags(std::env::args_os()));
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {

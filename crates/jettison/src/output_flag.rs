@@ -10,23 +10,62 @@ use jettison_oci::{Compression, Reference};
 
 use crate::failure::Failure;
 
+/// What one `--output` says.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) output: Output,
+    /// Annotations of the image, as `--annotation` has them.
+    pub(crate) annotations: Vec<String>,
+    /// The time of what is made, seconds since 1970.
+    pub(crate) epoch_seconds: Option<i64>,
+}
+
+impl From<Output> for Parsed {
+    fn from(output: Output) -> Self {
+        Self { output, annotations: Vec::new(), epoch_seconds: None }
+    }
+}
+
 /// Reads one `--output` value.
-pub(crate) fn parse(text: &str) -> Result<Output, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, Failure> {
     if text == "-" {
-        return Ok(Output::Tar { destination: Destination::Stdout, platform_split: None });
+        return Ok(Output::Tar { destination: Destination::Stdout, platform_split: None }.into());
     }
     let fields = csv(text)?;
     if !text.contains('=') {
-        return Ok(Output::Local { destination: PathBuf::from(text), platform_split: None });
+        return Ok(Output::Local { destination: PathBuf::from(text), platform_split: None }.into());
     }
     let mut spec = Spec::default();
     for field in &fields {
         let (key, value) = field
             .split_once('=')
             .ok_or_else(|| usage(text, &format!("{field:?} is not of the form key=value")))?;
-        spec.set(text, &key.to_ascii_lowercase(), value)?;
+        match annotation(key) {
+            Some(key) => spec.annotations.push(format!("{key}={value}")),
+            None => spec.set(text, &key.to_ascii_lowercase(), value)?,
+        }
     }
-    spec.output(text)
+    let (annotations, epoch_seconds) = (std::mem::take(&mut spec.annotations), spec.epoch_seconds);
+    let output = spec.output(text)?;
+    let of_image = matches!(output, Output::Image { .. } | Output::Archive { .. });
+    if !of_image && !annotations.is_empty() {
+        return Err(usage(text, "only images have annotations"));
+    }
+    Ok(Parsed { output, annotations, epoch_seconds })
+}
+
+/// `annotation[-TYPE][[PLATFORM]].KEY` as `[TYPE[PLATFORM]:]KEY`. Source: BuildKit `exptypes/annotations.go`.
+fn annotation(key: &str) -> Option<String> {
+    let rest = key.strip_prefix("annotation")?;
+    // A type and a platform have no dot.
+    let (place, name) = rest.split_once('.')?;
+    let (kind, platform) = place.split_at(place.find('[').unwrap_or(place.len()));
+    let kind = match kind.strip_prefix('-') {
+        Some(kind) => kind,
+        None if kind.is_empty() => "manifest",
+        None => return None,
+    };
+    Some(format!("{kind}{platform}:{name}"))
 }
 
 #[derive(Default)]
@@ -34,7 +73,12 @@ struct Spec {
     kind: Option<String>,
     dest: Option<Destination>,
     names: Vec<Reference>,
+    /// Whether a name was given with a tag or digest.
+    has_tags: bool,
+    annotations: Vec<String>,
     push: bool,
+    by_digest: bool,
+    epoch_seconds: Option<i64>,
     tar: Option<bool>,
     format: Option<Compression>,
     level: Option<i32>,
@@ -49,9 +93,21 @@ impl Spec {
             "dest" if value == "-" => self.dest = Some(Destination::Stdout),
             "dest" => self.dest = Some(Destination::Path(PathBuf::from(value))),
             "name" => {
-                for name in value.split(',') {
+                for name in value.split(',').filter(|name| !name.is_empty()) {
+                    self.has_tags |= name.rsplit('/').next().is_some_and(|last| last.contains([':', '@']));
                     self.names.push(name.parse().map_err(Failure::usage)?);
                 }
+            }
+            "push-by-digest" => self.by_digest = boolean(text, key, value)?,
+            "source-date-epoch" => {
+                let seconds = value.parse().map_err(|_| usage(text, "source-date-epoch is not a number"))?;
+                self.epoch_seconds = Some(seconds);
+            }
+            // Files are copied over what is there.
+            "mode" if value == "copy" => {}
+            "mode" => {
+                return Err(usage(text, &format!("mode={value} is not supported"))
+                    .hint("empty the folder before, or give one that is not there yet"));
             }
             "push" => self.push = boolean(text, key, value)?,
             "tar" => self.tar = Some(boolean(text, key, value)?),
@@ -70,19 +126,24 @@ impl Spec {
             "platform-split" => self.platform_split = Some(boolean(text, key, value)?),
             "oci-mediatypes" => self.docker_types = !boolean(text, key, value)?,
             // True of everything that we write; there is nothing to switch.
-            "store" | "unpack" if boolean(text, key, value).is_ok() => {}
+            "store" | "unpack" | "rewrite-timestamp" | "name-canonical" => drop(boolean(text, key, value)?),
             other => return Err(usage(text, &format!("the key {other:?} is not supported"))),
         }
         Ok(())
     }
 
     fn output(self, text: &str) -> Result<Output, Failure> {
+        if self.by_digest && (self.has_tags || self.names.is_empty()) {
+            return Err(usage(text, "push-by-digest needs a name without a tag"));
+        }
         let compression = self.compression(text)?;
         let kind = self.kind.ok_or_else(|| usage(text, "it has no type"))?;
         let stdout_or = |dest: Option<Destination>| dest.unwrap_or(Destination::Stdout);
         match kind.as_str() {
-            "image" => Ok(Output::Image { names: self.names, push: self.push, compression }),
-            "registry" => Ok(Output::Image { names: self.names, push: true, compression }),
+            "image" | "registry" => {
+                let push = self.push || kind == "registry";
+                Ok(Output::Image { names: self.names, push, by_digest: self.by_digest, compression })
+            }
             "oci" | "docker" => Ok(Output::Archive {
                 format: if kind == "oci" { ArchiveFormat::Oci } else { ArchiveFormat::Docker },
                 tar: self.tar.unwrap_or(true),
@@ -169,6 +230,23 @@ pub(crate) fn csv(text: &str) -> Result<Vec<String>, Failure> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Output, Failure> {
+        super::parse(text).map(|parsed| parsed.output)
+    }
+
+    #[test]
+    fn annotations_as_the_flag_has_them() {
+        let of = |text: &str| super::parse(text).map(|parsed| parsed.annotations);
+        let text =
+            "type=oci,annotation.a.B=1,annotation-index.c=2,annotation-manifest-descriptor[linux/arm64].d=3";
+        assert_eq!(
+            of(text).unwrap(),
+            ["manifest:a.B=1", "index:c=2", "manifest-descriptor[linux/arm64]:d=3"]
+        );
+        assert!(of("type=local,dest=x,annotation.a=1").is_err());
+        assert!(of("type=oci,annotations.a=1").unwrap_err().to_string().contains("annotations.a"));
+    }
+
     #[test]
     fn forms_that_people_type() {
         assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into(), platform_split: None });
@@ -203,6 +281,10 @@ mod tests {
             ("type=oci,compression=estargz", "estargz"),
             ("dest=x", "type"),
             ("type=oci,\"dest=x", "quote"),
+            ("type=local,dest=x,mode=delete", "mode=delete"),
+            ("type=image,name=a:1,push-by-digest=true", "without a tag"),
+            ("type=image,push-by-digest=true", "without a tag"),
+            ("type=oci,source-date-epoch=now", "source-date-epoch"),
             ("type=oci,compression-level=99", "0 to 12"),
         ] {
             let failure = parse(text).unwrap_err();

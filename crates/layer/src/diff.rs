@@ -4,6 +4,7 @@
 //! counts only if something is hidden by it; an opaque directory becomes one whiteout for each name that it hides; a
 //! directory that was copied up and not changed appears only as the parent of something that did change.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,8 +24,8 @@ pub(crate) trait Upper {
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error>;
     /// Whether a directory hides what is below it.
     fn is_opaque(&self, path: &[u8]) -> Result<bool, Error>;
-    /// Whether something is at `path`.
-    fn has(&self, path: &[u8]) -> bool;
+    /// What is at `path`: whether it is a directory; `None` for nothing.
+    fn has_directory(&self, path: &[u8]) -> Option<bool>;
     /// The content of the file at `path`.
     fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error>;
 }
@@ -42,8 +43,9 @@ impl Upper for BorrowedFd<'_> {
         Ok(has_opaque_mark(&directory))
     }
 
-    fn has(&self, path: &[u8]) -> bool {
-        inside::lstat(*self, path, NO_LINKS).is_ok()
+    fn has_directory(&self, path: &[u8]) -> Option<bool> {
+        let stat = inside::lstat(*self, path, NO_LINKS).ok()?;
+        Some(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
     fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
@@ -70,12 +72,66 @@ pub(crate) fn diff_of(
     lowers: &[BorrowedFd<'_>],
     clamp_mtime_s: Option<i64>,
 ) -> Result<Vec<Entry>, Error> {
+    let mut changes = changes(upper, lowers, clamp_mtime_s, &|_| true)?;
+    let mut deleted = Vec::new();
+    for directory in &changes.hidden {
+        missing_below(upper, lowers, directory, &mut deleted)?;
+    }
+    changes.delete(deleted);
+    Ok(changes.in_order())
+}
+
+/// What is not the same below.
+pub(crate) struct Changes {
+    /// The entries, not in order yet.
+    found: Vec<Entry>,
+    /// The names of their files.
+    names: Names,
+    /// Directories that hide all that is below them.
+    hidden: Vec<Vec<u8>>,
+    /// Directories that are the same below.
+    same: BTreeMap<Vec<u8>, Entry>,
+}
+
+impl Changes {
+    /// Adds whiteouts, each with the directories that it is in: readers of layers would make their own otherwise.
+    pub(crate) fn delete(&mut self, whiteouts: Vec<Entry>) {
+        for whiteout in whiteouts {
+            let mut directory = inside::split(&whiteout.path).0;
+            while !directory.is_empty() {
+                self.found.extend(self.same.remove(directory));
+                directory = inside::split(directory).0;
+            }
+            self.found.push(whiteout);
+        }
+    }
+
+    /// The entries as a layer has them: in order, each once, hard links found.
+    pub(crate) fn in_order(mut self) -> Vec<Entry> {
+        self.found.sort_by_cached_key(sort_key);
+        self.found.dedup_by(|a, b| a.path == b.path);
+        self.names.link(&mut self.found);
+        self.found
+    }
+}
+
+/// What of `upper` is not the same in `lowers`, as far as it is `wanted`.
+pub(crate) fn changes(
+    upper: &dyn Upper,
+    lowers: &[BorrowedFd<'_>],
+    clamp_mtime_s: Option<i64>,
+    wanted: &dyn Fn(&[u8]) -> bool,
+) -> Result<Changes, Error> {
     let mut found = Vec::new();
+    let mut same = BTreeMap::new();
     // Directories on the way down that are unchanged themselves: written only if something below is.
     let mut unchanged: Vec<Entry> = Vec::new();
     let mut names = Names::default();
     let mut hidden = Vec::new();
     let mut visit = |entry: Entry, inode: Option<Inode>| {
+        if !wanted(&entry.path) {
+            return Ok(Descend::No);
+        }
         while unchanged.last().is_some_and(|parent| !is_below(&entry.path, &parent.path)) {
             unchanged.pop();
         }
@@ -88,6 +144,7 @@ pub(crate) fn diff_of(
                 }
                 match look_up(lowers, &entry.path)? {
                     Some(below) if same_directory(&entry, &below) => {
+                        same.insert(entry.path.clone(), entry.clone());
                         unchanged.push(entry);
                         return Ok(Descend::Yes);
                     }
@@ -107,14 +164,8 @@ pub(crate) fn diff_of(
         Ok(Descend::Yes)
     };
     upper.visit(&mut visit)?;
-    for directory in hidden {
-        expand_opaque(upper, lowers, &directory, &mut found)?;
-    }
     names.bring_along(&mut found);
-    found.sort_by_cached_key(sort_key);
-    found.dedup_by(|a, b| a.path == b.path);
-    names.link(&mut found);
-    Ok(found)
+    Ok(Changes { found, names, hidden, same })
 }
 
 /// Entries sort by path; a whiteout sorts by the name that it has in the tar.
@@ -140,12 +191,12 @@ fn has_opaque_mark(directory: &OwnedFd) -> bool {
     matches!(rustix::fs::fgetxattr(directory, OPAQUE_XATTR, &mut value), Ok(1) if value[0] == b'y')
 }
 
-/// Whiteouts for the names in the lower `directory` that the upper one, being opaque, hides.
-fn expand_opaque(
+/// Whiteouts for what the lower `directory` has and the upper one, which hides all of it, has not again.
+pub(crate) fn missing_below(
     upper: &dyn Upper,
     lowers: &[BorrowedFd<'_>],
     directory: &[u8],
-    found: &mut Vec<Entry>,
+    deleted: &mut Vec<Entry>,
 ) -> Result<(), Error> {
     let mut names = std::collections::BTreeSet::new();
     for lower in lowers {
@@ -154,10 +205,23 @@ fn expand_opaque(
         }
     }
     for name in names {
-        let path = inside::join(directory, name.as_bytes());
-        if !upper.has(&path) && look_up(lowers, &path)?.is_some() {
-            found.push(whiteout(path));
-        }
+        missing_at(upper, lowers, &inside::join(directory, name.as_bytes()), deleted)?;
+    }
+    Ok(())
+}
+
+/// The same for one name, if the lower directories have it.
+pub(crate) fn missing_at(
+    upper: &dyn Upper,
+    lowers: &[BorrowedFd<'_>],
+    path: &[u8],
+    deleted: &mut Vec<Entry>,
+) -> Result<(), Error> {
+    let Some(below) = look_up(lowers, path)? else { return Ok(()) };
+    match upper.has_directory(path) {
+        None => deleted.push(whiteout(path.to_vec())),
+        Some(true) if below.kind == Kind::Directory => missing_below(upper, lowers, path, deleted)?,
+        Some(_) => {}
     }
     Ok(())
 }

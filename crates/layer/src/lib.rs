@@ -17,6 +17,7 @@ mod inside;
 mod members;
 mod names;
 pub mod select;
+mod squash;
 mod tar_stream;
 mod walk;
 
@@ -31,5 +32,6 @@ pub use entry::{Entry, Kind};
 pub use error::Error;
 pub use inside::open_in_root;
 pub use members::{Change, Content, for_each_member};
+pub use squash::squash;
 pub use tar_stream::unpack_archive;
 pub use walk::walk;

@@ -94,8 +94,7 @@ impl Planner<'_> {
                 );
                 return Err(Diagnostic::error("copy", message, span));
             }
-            let body =
-                if heredoc.expand { expander.heredoc(&heredoc.body, span)? } else { heredoc.body.clone() };
+            let body = if heredoc.expand { expander.heredoc(heredoc)? } else { heredoc.body.clone() };
             inline.push((heredoc.name.clone(), body));
         }
         let chown = common.chown.as_ref().map(|word| expander.word(word)).transpose()?;

@@ -112,6 +112,15 @@ impl Draft {
         (child, triggers)
     }
 
+    /// Drops what stages on this one inherit only to pass it on: copying it would make a long chain of stages slow.
+    pub(crate) fn forget_past(&mut self) {
+        self.history.clear();
+        self.steps.clear();
+        self.config.config.labels.clear();
+        self.config.config.exposed_ports.clear();
+        self.places = Places::default();
+    }
+
     /// Sets a variable of the image.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.image_environment.set(name, value);

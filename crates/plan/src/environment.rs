@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jettison_dockerfile::expand::{self, Env};
 use jettison_dockerfile::mount::{self, RawMount};
-use jettison_dockerfile::{Diagnostic, Span, Word};
+use jettison_dockerfile::{Diagnostic, Heredoc, Span, Word};
 
 /// Bytes that variables may add to one word. A value doubled a few dozen times would fill any memory; no program can
 /// be started with an argument or variable beyond 128 KiB anyway (Linux MAX_ARG_STRLEN).
@@ -109,8 +109,15 @@ impl Expander<'_> {
     }
 
     /// The body of a COPY or ADD heredoc.
-    pub(crate) fn heredoc(&self, body: &str, span: Span) -> Result<String, Diagnostic> {
-        self.within_budget("expansion", span, |env| expand::expand_heredoc(body, env).map_err(|e| e.message))
+    pub(crate) fn heredoc(&self, heredoc: &Heredoc) -> Result<String, Diagnostic> {
+        let mut part = 0..0;
+        let result = self.within_budget("expansion", heredoc.span, |env| {
+            expand::expand_heredoc(&heredoc.body, env).map_err(|error| {
+                part = error.range;
+                error.message
+            })
+        });
+        result.map_err(|error| Diagnostic { span: self.span(heredoc.place(part)), ..error })
     }
 
     /// The value of `--mount`, each of its values expanded for itself.

@@ -355,6 +355,16 @@ impl Copy {
         self.remotes.is_empty() && !self.sources.is_empty()
     }
 
+    /// A plain copy of what is at `path`, whatever characters are in it.
+    pub fn of_path(from: Source, path: &str, span: Span, destination: &str) -> Self {
+        let mut literal = String::with_capacity(path.len());
+        for c in path.chars() {
+            literal.extend(matches!(c, '*' | '?' | '[' | '\\').then_some('\\'));
+            literal.push(c);
+        }
+        Self::plain(from, vec![(literal, span)], destination)
+    }
+
     /// Positions of local and remote sources in the order in which they were written.
     pub fn in_order(&self) -> Vec<Position> {
         let mut order = Vec::with_capacity(self.sources.len() + self.remotes.len());

@@ -64,6 +64,7 @@ pub fn errors(file: &Dockerfile, options: &Options, images: &Images) -> Vec<Diag
     }
     let all = (0..file.stages.len()).collect();
     let mut planner = Planner::new(file, options, images, &arguments, &names, &all);
+    planner.only_errors = true;
     for index in &all {
         planner.stage(*index);
     }
@@ -88,6 +89,8 @@ pub(crate) struct Planner<'a> {
     image_ids: HashMap<(Reference, Platform), ImageId>,
     missing: Vec<Image>,
     errors: Vec<Diagnostic>,
+    /// Nobody will look at the plan, so what stages come to is not kept.
+    only_errors: bool,
     /// Whether steps are named without their stage: the file has one stage and reads from nothing else.
     nameless: bool,
 }
@@ -134,6 +137,7 @@ impl<'a> Planner<'a> {
             image_ids: HashMap::new(),
             missing: Vec::new(),
             errors: Vec::new(),
+            only_errors: false,
             nameless,
         }
     }
@@ -161,8 +165,12 @@ impl<'a> Planner<'a> {
                 self.errors.extend(done.err());
             }
         }
-        self.number_steps(&draft);
-        self.stages.push(draft.clone().finish(from));
+        if self.only_errors {
+            draft.forget_past();
+        } else {
+            self.number_steps(&draft);
+            self.stages.push(draft.clone().finish(from));
+        }
         self.drafts.insert(index, draft);
     }
 

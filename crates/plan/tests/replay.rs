@@ -4,6 +4,8 @@ use std::path::Path;
 
 #[path = "../../../fuzz/entries/plan.rs"]
 mod entries;
+#[path = "../../../fuzz/entries/mutate.rs"]
+mod mutate;
 
 #[allow(clippy::print_stdout, reason = "a panic must say which file it was")]
 /// Gives every file of a corpus to `entry`; the last one that is printed is the one that failed.
@@ -22,4 +24,10 @@ fn replay(target: &str, entry: fn(&[u8])) {
 #[test]
 fn check() {
     replay("check", entries::check);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_check() {
+    mutate::for_a_while("check", entries::check);
 }

@@ -155,7 +155,7 @@ impl<'a> Lexer<'a> {
             }
             match c {
                 '$' => {
-                    let text = self.dollar()?;
+                    let text = self.dollar().map_err(|error| error.within(start..self.at))?;
                     output.push(&text, start..self.at, true)?;
                 }
                 '\'' if !self.mode.literal_quotes => {

@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use lexer::{Lexer, Mode};
 
@@ -61,11 +62,18 @@ pub struct Expanded {
 pub struct ExpandError {
     /// What is wrong, in BuildKit's words.
     pub message: String,
+    /// The `$…` that it is about, as bytes of the text; empty if it is about all of it.
+    pub range: Range<usize>,
 }
 
 impl ExpandError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+        Self { message: message.into(), range: 0..0 }
+    }
+
+    /// The error of the innermost `$…`.
+    fn within(self, range: Range<usize>) -> Self {
+        if self.range.is_empty() { Self { range, ..self } } else { self }
     }
 }
 

@@ -108,6 +108,7 @@ fn split_heredocs(reader: &Reader<'_>) -> (Vec<Word>, Vec<Heredoc>) {
             body: document.body(),
             expand: document.opening.expand,
             span: statement.line_span(range.clone()),
+            line_starts: document.line_starts(),
         });
     }
     words.extend(blank_separated(arguments.from(at)).iter().map(crate::lex::Fragment::word));

@@ -27,6 +27,8 @@ pub(crate) struct Document {
     pub(crate) opening: Opening,
     /// The lines between, with their line ends.
     pub(crate) raw: String,
+    /// Where they begin in the source.
+    pub(crate) start: usize,
 }
 
 impl Document {
@@ -36,6 +38,19 @@ impl Document {
             return self.raw.clone();
         }
         self.raw.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    }
+
+    /// Where each line of the body begins in the source.
+    pub(crate) fn line_starts(&self) -> Vec<usize> {
+        let mut at = self.start;
+        let starts = self.raw.split_inclusive('\n').map(|line| {
+            let tabs =
+                if self.opening.strip_tabs { line.len() - line.trim_start_matches('\t').len() } else { 0 };
+            let start = at + tabs;
+            at += line.len();
+            start
+        });
+        starts.collect()
     }
 
     /// What a shell needs to read it itself: the raw body and the terminator.
@@ -129,7 +144,7 @@ pub(crate) fn read(lines: &mut Lines<'_>, openings: Vec<Opening>) -> Bodies {
             break;
         }
         let raw = lines.text()[body.start..body.end].to_owned();
-        bodies.documents.push(Document { opening, raw });
+        bodies.documents.push(Document { opening, raw, start: body.start });
     }
     bodies
 }

@@ -52,12 +52,24 @@ impl Build<'_> {
         let input =
             self.fs_snapshot(self.plan.steps[step].input)?.expect("the input was made before the step");
         let target = Target { input: input.as_ref(), ask, again: known.map(|known| known.snapshot) };
-        let Some(known) = self.perform(step, &target)? else { return Ok(None) };
+        let known = self.perform(step, &target).map_err(|error| self.in_trigger(step, error))?;
+        let Some(known) = known else { return Ok(None) };
         let result = StepResult { snapshot: known.snapshot.clone() };
         self.images.store.record_result(&key.to_string(), &result, &self.plan.steps[step].name)?;
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.snapshot.clone());
         self.set_progress(step, Progress { key: Some(key), result: Some(known) });
         Ok(Some(Done::Ran))
+    }
+
+    /// An error of an ONBUILD trigger says which one: it stands in no line of this file.
+    pub(crate) fn in_trigger(&self, step: StepId, error: Error) -> Error {
+        match (error, self.plan.steps[step].name.split_once("] ONBUILD ")) {
+            (Error::Step { message, span, hint }, Some((_, trigger))) => {
+                let message = format!("ONBUILD trigger {trigger:?} of the base: {message}");
+                Error::Step { message, span, hint }
+            }
+            (error, _) => error,
+        }
     }
 
     fn perform(&self, step: StepId, target: &Target<'_>) -> Result<Option<Known>, Error> {

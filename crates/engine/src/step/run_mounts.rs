@@ -108,7 +108,7 @@ impl Build<'_> {
                 .map_err(|error| not_found(path, mount.span, &error))?;
             return Ok(sandbox::Source::Inside { layers: self.layers(*fs)?, path: path.into() });
         }
-        let copy = Copy::plain(from.clone(), vec![(path.to_owned(), mount.span)], "/content");
+        let copy = Copy::of_path(from.clone(), path, mount.span, "/content");
         let context = self.contexts.get(from).ok_or_else(|| Self::no_context(&copy))?;
         let mut selection = self.select(&copy, &context.root, &context.ignore)?;
         self.date_context_files(&mut selection);
@@ -176,7 +176,7 @@ impl Build<'_> {
             return Ok(cache);
         }
         let root = self.open_fs(fs)?;
-        let copy = Copy::plain(Source::Fs(fs), vec![(path.to_owned(), span)], "/");
+        let copy = Copy::of_path(Source::Fs(fs), path, span, "/");
         let selection = self.select(&copy, &root, &Ignore::none())?;
         let folder = cache.path().parent().expect("a cache lies in a folder");
         let to = filesystem::open_directory(folder)?;

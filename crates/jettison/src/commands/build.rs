@@ -6,8 +6,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use jettison_engine::event::Verdict;
-use jettison_engine::{BuildOutcome, BuildRequest, build, write_atomically};
+use jettison_engine::event::{Event, Sink as _, Verdict};
+use jettison_engine::{BuildOutcome, BuildRequest, Output, build, write_atomically};
 use jettison_oci::Reference;
 use serde_json::{Map, Value, json};
 
@@ -28,6 +28,7 @@ const STEPS_PER_CORE: usize = 4;
 
 pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Failure> {
     let mode = if args.quiet { Progress::Quiet } else { args.progress };
+    args.docker.refuse()?;
     let session = Session::new(environment, mode);
     let mut request = request(&args, &session)?;
     let areas = report::Areas::default();
@@ -60,6 +61,9 @@ fn carry_out(
 ) -> Result<ExitCode, Failure> {
     let (store, registry) = session.open()?;
     let view = View::start(mode, &request.dockerfile.name, source);
+    for notice in args.docker.notices() {
+        view.emit(Event::Notice(notice));
+    }
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
     view.finish(outcome.is_ok());
     let record = last_build::remember(store, &view, outcome.as_ref().ok(), areas.take());
@@ -100,52 +104,58 @@ fn carry_out(
 pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
     let tags = args.tags.iter().map(|t| names::reference(t)).collect::<Result<Vec<Reference>, _>>()?;
     let build_args = flags::build_args(&args.build_args)?;
-    let mut outputs = args.outputs.iter().map(|o| output_flag::parse(o)).collect::<Result<Vec<_>, _>>()?;
+    let parsed = args.outputs.iter().map(|o| output_flag::parse(o)).collect::<Result<Vec<_>, _>>()?;
+    let annotations: Vec<String> =
+        args.annotations.iter().chain(parsed.iter().flat_map(|o| &o.annotations)).cloned().collect();
+    let epoch_of_output = parsed.iter().find_map(|parsed| parsed.epoch_seconds);
+    let mut outputs: Vec<Output> = parsed.into_iter().map(|parsed| parsed.output).collect();
     if args.push {
         flags::push(&mut outputs, &tags)?;
     }
     flags::check_outputs(&outputs, &tags)?;
     let (platform, platforms) = flags::platforms(args.platform.as_deref())?;
-    let index = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_MULTI_PLATFORM");
-    let index = index.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"));
     let attestations = attestations::wanted(args, &outputs)?;
-    let index = index || attestations.wanted();
+    let index = is_set(&build_args, "BUILDKIT_MULTI_PLATFORM") || attestations.wanted();
     if platforms.len() > 1 || index {
         flags::check_for_index(&outputs, args.load)?;
     }
-    let (secrets, agents) = (flags::secrets(&args.secrets)?, flags::agents(&args.ssh)?);
+    let secrets = flags::secrets(&args.secrets)?;
+    let agents = flags::agents(&args.ssh, &mut session.agents.borrow_mut())?;
     let extra_hosts = flags::add_hosts(&args.add_hosts)?;
     let labels = flags::pairs("--label", &args.labels)?;
     // Last, because only now may something be fetched.
     let inputs = Inputs { session, secrets: &secrets, agents: &agents };
-    let keep_git_dir = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-    let keep_git_dir = keep_git_dir.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"));
+    let keep_git_dir = is_set(&build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
     let (dockerfile, context) = inputs.dockerfile_and_context(args, keep_git_dir)?;
-    let epoch_seconds = epoch::of_build(&build_args, &dockerfile.text, &args.context)?;
     let NamedContexts { contexts, files, known_images } = inputs.named(&args.build_contexts)?;
+    let options = jettison_plan::Options {
+        target: args.target.clone(),
+        labels,
+        platform,
+        build_platform: None,
+        build_args,
+        network: network(args.network),
+        no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter.clone(),
+        contexts,
+    };
+    let epoch_of_build = epoch::of_build(&epoch::Sources {
+        options: &options,
+        dockerfile: &dockerfile.text,
+        context: &context,
+        named: &files,
+        time_of: &|remote| inputs.time_of(remote),
+    })?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(BuildRequest {
-        epoch_seconds,
-        plan: jettison_plan::Options {
-            target: args.target.clone(),
-            labels,
-            platform,
-            build_platform: None,
-            build_args,
-            network: match args.network {
-                Network::Default => jettison_plan::Network::Default,
-                Network::None => jettison_plan::Network::None,
-                Network::Host => jettison_plan::Network::Host,
-            },
-            no_cache: args.no_cache,
-            no_cache_filter: args.no_cache_filter.clone(),
-            contexts,
-        },
+        epoch_seconds: epoch_of_output.or(epoch_of_build),
+        plan: options,
         allow: limits::allow(&args.allow)?,
         keep_failed: args.on_failure.is_some(),
         shm_bytes: args.shm_size.as_deref().map(limits::shm_size).transpose()?,
         limits: limits::ulimits(&args.ulimits)?,
-        annotations: limits::annotations(&args.annotations, platforms.len() > 1 || index)?,
+        squash: args.squash,
+        annotations: limits::annotations(&annotations, platforms.len() > 1 || index)?,
         platforms,
         index,
         dockerfile,
@@ -163,6 +173,20 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         steps_max: args.jobs.unwrap_or(cores * STEPS_PER_CORE).max(1),
         inspector: proof::Prover::for_modes(&args.verify),
     })
+}
+
+fn network(flag: Network) -> jettison_plan::Network {
+    match flag {
+        Network::Default => jettison_plan::Network::Default,
+        Network::None => jettison_plan::Network::None,
+        Network::Host => jettison_plan::Network::Host,
+    }
+}
+
+/// Whether a build argument that means something to the builder is switched on.
+fn is_set(build_args: &[(String, String)], name: &str) -> bool {
+    let given = build_args.iter().rev().find(|(given, _)| given == name);
+    given.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "true"))
 }
 
 /// The keys of buildx's `--metadata-file`.

@@ -1,17 +1,21 @@
 //! Values of single build flags: pure, apart from files and variables that a flag names.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jettison_engine::{Destination, LayerCompression, Output, Secret};
 use jettison_oci::{Platform, Reference};
 
 use crate::failure::Failure;
 use crate::output_flag::csv;
+use crate::ssh_keys::{Agent, Key};
 
 /// Largest secret, bytes (BuildKit's limit is 500 KiB).
 const SECRET_BYTES_MAX: u64 = 500 << 10;
+/// Largest key file, bytes (BuildKit's limit).
+const KEY_BYTES_MAX: u64 = 100 << 10;
 
 /// `NAME=VALUE`, or `NAME` with the value of the environment (left out if there is none, as docker does).
 pub(super) fn build_args(values: &[String]) -> Result<Vec<(String, String)>, Failure> {
@@ -108,6 +112,12 @@ pub(super) fn platforms(text: Option<&str>) -> Result<(Option<Platform>, Vec<Pla
             "local" => Platform::host(),
             word => word.parse::<Platform>().map_err(Failure::usage)?,
         };
+        if platform.os == "windows" {
+            return Err(Failure::usage(format!("--platform {word}: images for Windows cannot be made"))
+                .hint(
+                    "their layers are laid out in a way of their own; name a platform such as linux/amd64",
+                ));
+        }
         if !list.contains(&platform) {
             list.push(platform);
         }
@@ -134,40 +144,72 @@ pub(super) fn check_for_index(outputs: &[Output], load: bool) -> Result<(), Fail
     Ok(())
 }
 
-/// `default` or `ID[=SOCKET]`: the agent of `SSH_AUTH_SOCK`, or the one at that socket. Keys in files are refused: they
-/// would need an agent of our own. Source: buildx `util/buildflags/ssh.go`.
-pub(super) fn agents(values: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
+/// `default` or `ID[=SOCKET|=KEY[,KEY…]]`: the agent of `SSH_AUTH_SOCK`, the one at that socket, or one of our own that
+/// has these keys, for as long as it is kept in `started`. Source: buildx `util/buildflags/ssh.go`.
+pub(super) fn agents(
+    values: &[String],
+    started: &mut Vec<Agent>,
+) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut agents = BTreeMap::new();
     for text in values {
-        let (id, path) = match text.split_once('=') {
-            Some((id, path)) => (id, PathBuf::from(path)),
-            None => {
-                let socket =
-                    std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).ok_or_else(|| {
-                        Failure::usage(format!("--ssh {text:?}: SSH_AUTH_SOCK is not set"))
-                            .hint("start one with: eval $(ssh-agent); ssh-add")
-                    })?;
-                (text.as_str(), PathBuf::from(socket))
+        let wrong = |reason: String| Failure::usage(format!("--ssh {text:?}: {reason}"));
+        let (id, paths) = text.split_once('=').unwrap_or((text, ""));
+        let paths: Vec<&str> = paths.split(',').filter(|path| !path.is_empty()).collect();
+        if id.is_empty() {
+            return Err(wrong("it has no id".to_owned()));
+        }
+        let socket = match &paths[..] {
+            [] => std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(PathBuf::from).ok_or_else(
+                || {
+                    wrong("SSH_AUTH_SOCK is not set".to_owned())
+                        .hint("start an agent with: eval $(ssh-agent); ssh-add; or give a key: --ssh ID=FILE")
+                },
+            )?,
+            [only] if is_socket(only)? => PathBuf::from(only),
+            keys => {
+                let keys = keys.iter().map(|path| key(path)).collect::<Result<Vec<Key>, Failure>>()?;
+                let agent = Agent::start(keys)
+                    .map_err(|error| Failure::io("start an ssh agent for", text, &error))?;
+                let socket = agent.socket();
+                started.push(agent);
+                socket
             }
         };
-        if id.is_empty() {
-            return Err(Failure::usage(format!("--ssh {text:?}: it has no id")));
+        if !is_socket(&socket)? {
+            return Err(wrong(format!("{} is no socket", socket.display())));
         }
-        let metadata =
-            std::fs::metadata(&path).map_err(|e| Failure::io("open the ssh agent", path.display(), &e))?;
-        if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
-            return Err(Failure::usage(format!(
-                "--ssh {text:?}: {} is no socket; keys in files are not supported",
-                path.display()
-            ))
-            .hint("give the keys to an agent: eval $(ssh-agent); ssh-add FILE; then --ssh ID"));
-        }
-        let path = std::path::absolute(&path).unwrap_or(path);
-        if agents.insert(id.to_owned(), path).is_some() {
-            return Err(Failure::usage(format!("--ssh {text:?}: {id} is given twice")));
+        let socket = std::path::absolute(&socket).unwrap_or(socket);
+        if agents.insert(id.to_owned(), socket).is_some() {
+            return Err(wrong(format!("{id} is given twice")));
         }
     }
     Ok(agents)
+}
+
+fn is_socket(path: impl AsRef<Path>) -> Result<bool, Failure> {
+    let path = path.as_ref();
+    let metadata =
+        std::fs::metadata(path).map_err(|e| Failure::io("open the ssh agent or key", path.display(), &e))?;
+    Ok(std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()))
+}
+
+/// A private key in a file.
+fn key(path: &str) -> Result<Key, Failure> {
+    let wrong = |reason: &dyn std::fmt::Display| Failure::usage(format!("--ssh: {path}: {reason}"));
+    if is_socket(path)? {
+        return Err(wrong(&"it is the socket of an agent, which cannot be given beside others")
+            .hint("give it an id of its own: --ssh ID=SOCKET"));
+    }
+    let file = std::fs::File::open(path).map_err(|e| Failure::io("read the ssh key", path, &e))?;
+    let mut text = Vec::new();
+    let read = file.take(KEY_BYTES_MAX + 1).read_to_end(&mut text);
+    read.map_err(|e| Failure::io("read the ssh key", path, &e))?;
+    if text.len() as u64 > KEY_BYTES_MAX {
+        return Err(wrong(&"it is larger than 100 KiB, so it is no key"));
+    }
+    Key::parse(&String::from_utf8_lossy(&text), path).map_err(|error| {
+        wrong(&error).hint("a key that we cannot use can be given to an agent: eval $(ssh-agent); ssh-add FILE; then --ssh ID")
+    })
 }
 
 /// `--push` is `--output type=registry`, or `push=true` of the image output that is there.
@@ -181,7 +223,8 @@ pub(super) fn push(outputs: &mut Vec<Output>, tags: &[Reference]) -> Result<(), 
     if tags.is_empty() {
         return Err(Failure::usage("--push needs a name").hint("give one with -t REGISTRY/REPOSITORY:TAG"));
     }
-    outputs.push(Output::Image { names: Vec::new(), push: true, compression: LayerCompression::default() });
+    let compression = LayerCompression::default();
+    outputs.push(Output::Image { names: Vec::new(), push: true, by_digest: false, compression });
     Ok(())
 }
 

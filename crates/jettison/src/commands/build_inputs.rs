@@ -3,7 +3,7 @@
 //! Local things are only looked at here; what has to be fetched is fetched by the engine (`engine::fetch`), into the
 //! store, which is opened only then. Source: buildx `build/opt.go` (loadInputs).
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use crate::args::{Build, Progress};
 use crate::environment::Environment;
 use crate::failure::{Failure, Kind};
 use crate::progress::transfer;
+use crate::ssh_keys::Agent;
 
 /// Largest Dockerfile that is read, bytes.
 const DOCKERFILE_BYTES_MAX: u64 = 16 << 20;
@@ -32,6 +33,8 @@ const DOCKERFILES: [&str; 2] = ["Dockerfile", "dockerfile"];
 pub(super) struct Session<'e> {
     pub(super) environment: &'e Environment,
     mode: Progress,
+    /// Agents for keys in files; they answer until the session ends.
+    pub(super) agents: RefCell<Vec<Agent>>,
     opened: OnceCell<Opened>,
 }
 
@@ -44,7 +47,7 @@ struct Opened {
 
 impl<'e> Session<'e> {
     pub(super) fn new(environment: &'e Environment, mode: Progress) -> Self {
-        Self { environment, mode, opened: OnceCell::new() }
+        Self { environment, mode, agents: RefCell::default(), opened: OnceCell::new() }
     }
 
     /// The store and a client for registries.
@@ -189,6 +192,16 @@ impl Inputs<'_> {
             _ => inside(&fetched, file.or(default))?,
         };
         Ok((source, ContextSource::Fetched(fetched)))
+    }
+
+    /// The time of something remote, seconds since 1970.
+    pub(super) fn time_of(&self, remote: &Remote) -> Result<Option<i64>, Failure> {
+        self.fetch("the time of the build", &remote.shown(), |fetcher, progress| match remote {
+            Remote::Git(git) => Ok(fetcher.git(git)?.time_s()),
+            Remote::Http(http) => Ok(match fetcher.url(&http.url, progress)? {
+                UrlContext::Files(fetched) | UrlContext::Dockerfile(fetched) => fetched.time_s(),
+            }),
+        })
     }
 
     /// `NAME=VALUE` of every kind.

@@ -104,6 +104,72 @@ fn annotations_stand_where_they_are_asked_for() {
 }
 
 #[test]
+fn annotations_of_an_output_are_the_same() {
+    let jettison = Jettison::new();
+    let context = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
+    let digest = |args: &[&str]| jettison.build(context.path(), args);
+    let by_flag = digest(&["--annotation", "manifest[linux/amd64]:a.B=c d", "--platform=linux/amd64"]);
+    let by_output = digest(&[
+        "--output",
+        "type=image,annotation-manifest[linux/amd64].a.B=c d",
+        "--platform=linux/amd64",
+    ]);
+    assert_eq!(by_flag, by_output);
+    assert_ne!(by_flag, digest(&["--platform=linux/amd64"]));
+    let error =
+        jettison.try_build(context.path(), &["--output", "type=oci,dest=/dev/null,annotation-index.a=b"]);
+    assert!(error.fails(2).contains("there is no index"));
+}
+
+#[test]
+fn a_squashed_image_has_one_layer_and_always_the_same() {
+    let context = folder(
+        "FROM busybox\nRUN mkdir /d && echo 1 > /d/a\nRUN rm /d/a && echo 2 > /d/b\nCOPY f /d/\n",
+        &[("f", "1")],
+    );
+    let squashed = |jettison: &Jettison| jettison.build(context.path(), &["--squash", "-t", "app"]);
+    let jettison = Jettison::with_busybox();
+    let digest = squashed(&jettison);
+    assert_eq!(squashed(&Jettison::with_busybox()), digest);
+    // On top of results of an ordinary build too.
+    let other = Jettison::with_busybox();
+    let plain = other.build(context.path(), &["-t", "plain"]);
+    assert_ne!(plain, digest);
+    assert_eq!(squashed(&other), digest);
+    let layers =
+        |name: &str| jettison.inspect(name)["config"]["rootfs"]["diff_ids"].as_array().unwrap().len();
+    assert_eq!(layers("app"), layers("busybox") + 1);
+    assert_eq!(jettison.run(&["run", "app", "ls", "/d"]).ok(), "b\nf");
+    // What others read is what we have: unpacked anew from its layers, and as a base.
+    let archive = context.path().join("app.tar");
+    jettison.run(&["save", "-o", archive.to_str().unwrap(), "app"]).ok();
+    let reader = Jettison::new();
+    reader.run(&["load", "-q", "-i", archive.to_str().unwrap()]).ok();
+    assert_eq!(reader.run(&["run", "app", "ls", "/d"]).ok(), "b\nf");
+    let on_top = folder("FROM app\nRUN test ! -e /d/a && rm /d/b\n", &[]);
+    reader.build(on_top.path(), &["--squash"]);
+}
+
+#[test]
+fn flags_of_docker_are_taken_or_refused_by_name() {
+    let jettison = Jettison::new();
+    let context = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
+    let plain = jettison.build(context.path(), &[]);
+    let old = ["--rm=true", "--force-rm", "--no-cache=false", "--pull=true", "-m", "1g", "--cpu-quota=-1"];
+    let built = jettison.try_build(context.path(), &old);
+    assert!(built.stderr.contains("--memory, --cpu-quota: without effect"), "{}", built.stderr);
+    assert_eq!(built.ok(), plain);
+    assert_eq!(jettison.build(context.path(), &["--squash", "--squash=false", "--builder=x", "-D"]), plain);
+    for (flag, value) in [("--resource", "memory=1g"), ("--cgroup-parent", "x"), ("--policy", "x.rego")] {
+        let error = jettison.try_build(context.path(), &[flag, value]).fails(2);
+        assert!(error.contains(flag) && error.contains("hint") | error.contains("help"), "{error}");
+    }
+    let with_policy = Jettison::new().env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "policy.json");
+    let error = with_policy.try_build(context.path(), &[]).fails(2);
+    assert!(error.contains("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"), "{error}");
+}
+
+#[test]
 fn what_a_failed_step_left_can_be_looked_at() {
     let jettison = Jettison::with_busybox().env("S", "hunter2");
     let context = folder(

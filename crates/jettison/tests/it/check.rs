@@ -15,6 +15,17 @@ fn run_in(jettison: &Jettison, folder: &Path, args: &[&str]) -> Ran {
 const FINDINGS: &str = "FROM scratch as Base\nCOPY Dockerfile $nowhere/\n";
 
 #[test]
+fn what_is_wrong_for_one_of_several_platforms_is_found() {
+    let (jettison, folder) =
+        (Jettison::new(), folder("FROM scratch\nARG TARGETARCH\nEXPOSE ${TARGETARCH#amd64}\n", &[]));
+    let check = |platform: &str| run_in(&jettison, folder.path(), &["check", "--platform", platform]);
+    check("linux/amd64").ok();
+    let alone = check("linux/arm64").fails(3);
+    assert_eq!(check("linux/amd64,linux/arm64").fails(3), alone);
+    assert_eq!(check("linux/arm64,linux/amd64").fails(3), alone);
+}
+
+#[test]
 fn findings_end_with_1() {
     let (jettison, folder) = (Jettison::new(), folder(FINDINGS, &[]));
     let ran = run_in(&jettison, folder.path(), &["check"]);

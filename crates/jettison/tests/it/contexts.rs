@@ -152,6 +152,31 @@ fn git_repositories_with_reference_and_folder() {
 }
 
 #[test]
+fn the_time_of_a_context_as_epoch() {
+    let (jettison, web) = (Jettison::new(), Web::start());
+    let context = folder(COPY_ALL, &[("f", "1")]);
+    let here = context.path().to_str().unwrap();
+    let (_dir, tar) = archive(context.path(), &["--mtime=@900000000"]);
+    web.put("/plain.tar", Page::new(fs::read(&tar).unwrap()));
+    web.put("/dated", Page::new("x").header("Last-Modified", "Sun, 09 Sep 2001 01:46:40 GMT"));
+    let created = |epoch: &str, args: &[&str]| {
+        let epoch = format!("SOURCE_DATE_EPOCH={epoch}");
+        jettison.run(&[&["build", "-q", "-t", "app", "--build-arg", &epoch], args].concat()).ok();
+        jettison.inspect("app")["config"]["created"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(created("context", &[here]), "1980-01-01T00:00:00Z");
+    assert_eq!(created("context", &[&web.url("/plain.tar")]), "1998-07-09T16:00:00Z");
+    let dated = format!("d={}", web.url("/dated"));
+    assert_eq!(created("d", &["--build-context", &dated, here]), "2001-09-09T01:46:40Z");
+    let staged = format!("FROM scratch AS t\nADD {} /\nFROM scratch\nCOPY f /\n", web.url("/plain.tar"));
+    let staged = folder(&staged, &[("f", "1")]);
+    assert_eq!(created("t", &[staged.path().to_str().unwrap()]), "1998-07-09T16:00:00Z");
+    let Some(repository) = web.repository("r") else { return };
+    repository.commit(&[("Dockerfile", COPY_ALL)]);
+    assert_eq!(created("context", &[&repository.url]), "2001-09-09T01:46:40Z");
+}
+
+#[test]
 fn named_contexts_from_git_and_urls() {
     let (jettison, web) = (Jettison::new(), Web::start());
     web.put("/file", Page::new("x"));

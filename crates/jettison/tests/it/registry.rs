@@ -21,6 +21,20 @@ fn push_and_pull_give_the_same_image() {
 }
 
 #[test]
+fn a_digest_may_be_pushed_without_a_name() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo hi > /x\n", &[]);
+    let output =
+        format!("type=image,push-by-digest=true,name-canonical=true,push=true,name={}", registry.name("app"));
+    let digest = jettison.build(folder.path(), &["--output", &output]);
+    let there = registry.name(&format!("app@{digest}"));
+    assert_eq!(Jettison::new().run(&["pull", "-q", &there]).ok(), digest);
+    Jettison::new().run(&["pull", "-q", &registry.name("app:latest")]).fails(4);
+    jettison.run(&["inspect", &registry.name("app:latest")]).fails(4);
+}
+
+#[test]
 fn what_the_registry_has_is_not_sent_again_and_may_be_mounted() {
     let Some(registry) = Registry::start("") else { return };
     let jettison = Jettison::with_busybox();

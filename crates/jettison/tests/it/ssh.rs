@@ -122,7 +122,59 @@ fn agents_that_are_missing_and_keys_in_files() {
     let error = jettison.try_build(required.path(), &["--ssh", "default"]).fails(2);
     assert!(error.contains("SSH_AUTH_SOCK is not set"), "{error}");
     let Some(agent) = Agent::start() else { return };
-    let key = format!("default={}", agent.dir.path().join("key").display());
-    let error = jettison.try_build(required.path(), &["--ssh", &key]).fails(2);
-    assert!(error.contains("keys in files are not supported") && error.contains("ssh-add"), "{error}");
+    let key = agent.dir.path().join("key");
+    let mixed = format!("default={},{}", key.display(), agent.socket.display());
+    let error = jettison.try_build(required.path(), &["--ssh", &mixed]).fails(2);
+    assert!(error.contains("cannot be given beside others"), "{error}");
+    program("ssh-keygen", &["-q", "-p", "-N", "secret", "-f", key.to_str().unwrap()]).ok();
+    let error = jettison.try_build(required.path(), &["--ssh", &format!("default={}", key.display())]);
+    let error = error.fails(2);
+    assert!(error.contains("the key has a passphrase") && error.contains("ssh-add"), "{error}");
+}
+
+/// Keys of every kind that people have, in the forms in which ssh-keygen writes them.
+#[test]
+fn keys_in_files_answer_as_an_agent_does() {
+    if !have("ssh-keygen") || !have("ssh-add") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let with = folder("", &[]);
+    let ask = ssh_add(with.path());
+    let mounts = "--mount=type=ssh --mount=type=bind,source=h,target=/h --mount=type=bind,target=/c";
+    // `-T` has the agent sign, and checks the signature.
+    let test = ask.replace(" -L", " -T");
+    let mut specs = Vec::new();
+    let mut lines = vec!["FROM busybox".to_owned()];
+    for (number, flags) in [
+        &["-t", "ed25519"][..],
+        &["-t", "rsa", "-b", "2048"],
+        &["-t", "rsa", "-b", "3072", "-m", "PEM"],
+        &["-t", "rsa", "-b", "2048", "-m", "PKCS8"],
+        &["-t", "ecdsa", "-b", "256"],
+        &["-t", "ecdsa", "-b", "384", "-m", "PKCS8"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = dir.path().join(format!("k{number}"));
+        let args = [&["-q", "-N", "", "-C", "me", "-f", key.to_str().unwrap()][..], flags].concat();
+        program("ssh-keygen", &args).ok();
+        let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+        std::fs::write(with.path().join(format!("k{number}.pub")), &public).unwrap();
+        let words: Vec<&str> = public.split(' ').take(2).collect();
+        lines.push(format!(
+            "RUN {mounts} {ask} | grep -q '{}' && {test} /c/k{number}.pub && echo good{number}",
+            words.join(" ")
+        ));
+        specs.push(key.display().to_string());
+    }
+    std::fs::write(with.path().join("Dockerfile"), lines.join("\n")).unwrap();
+    let jettison = Jettison::with_busybox();
+    let spec = format!("default={}", specs.join(","));
+    let built = jettison.try_build(with.path(), &["--ssh", &spec]);
+    for number in 0..specs.len() {
+        assert!(built.stderr.contains(&format!("good{number}\n")), "{number}: {}", built.stderr);
+    }
+    built.ok();
 }

@@ -102,8 +102,8 @@ impl Upper for Plan<'_> {
         Ok(false)
     }
 
-    fn has(&self, path: &[u8]) -> bool {
-        self.find(path).is_some()
+    fn has_directory(&self, path: &[u8]) -> Option<bool> {
+        self.find(path).map(|node| matches!(node, Node::Directory(_)))
     }
 
     fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error> {

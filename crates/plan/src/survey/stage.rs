@@ -320,7 +320,7 @@ impl<'a> Walk<'a> {
         }
         for heredoc in common.heredocs.iter().filter(|heredoc| heredoc.expand) {
             let span = at.place.unwrap_or(heredoc.span);
-            self.expanding(span, at, scope, |expander| expander.heredoc(&heredoc.body, heredoc.span));
+            self.expanding(span, at, scope, |expander| expander.heredoc(heredoc));
         }
         self.word(&common.destination, at, scope);
     }

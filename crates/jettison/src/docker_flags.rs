@@ -1,0 +1,188 @@
+//! Flags that command lines written for docker have, and that mean little here: each one is accepted in silence, accepted
+//! with a remark that it has no effect, or refused with what to do instead.
+//!
+//! Source: buildx `commands/build.go`, which accepts the old flags of `docker build` and ignores them.
+
+use clap::Args;
+
+use crate::failure::Failure;
+
+/// How to have limits all the same.
+const IN_A_SCOPE: &str = "run the whole build in one: systemd-run --scope -p MemoryMax=2G jettison build …";
+
+/// The flags. None of them is shown in the help.
+#[derive(Debug, Args)]
+pub(crate) struct DockerFlags {
+    /// There is one builder: accepted without effect
+    #[arg(long, env = "BUILDX_BUILDER", hide = true, value_name = "NAME")]
+    builder: Option<String>,
+    /// Accepted without effect
+    #[arg(short = 'D', long, hide = true)]
+    debug: bool,
+    /// Nothing is sent anywhere: accepted without effect
+    #[arg(long, hide = true)]
+    compress: bool,
+    /// Nothing is left behind: accepted without effect
+    #[arg(long, hide = true)]
+    rm: bool,
+    /// Nothing is left behind: accepted without effect
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    /// Accepted without effect
+    #[arg(long, hide = true)]
+    stream: bool,
+    /// Accepted without effect
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+    /// How steps are isolated is not for choosing
+    #[arg(long, hide = true, value_name = "NAME")]
+    isolation: Option<String>,
+    /// Steps have what docker gives them
+    #[arg(long, hide = true, value_name = "OPTION")]
+    security_opt: Vec<String>,
+    /// No limit is set
+    #[arg(short, long, hide = true, value_name = "SIZE")]
+    memory: Option<String>,
+    /// No limit is set
+    #[arg(long, hide = true, value_name = "SIZE", allow_hyphen_values = true)]
+    memory_swap: Option<String>,
+    /// No limit is set
+    #[arg(short = 'c', long, hide = true, value_name = "N")]
+    cpu_shares: Option<String>,
+    /// No limit is set
+    #[arg(long, hide = true, value_name = "N")]
+    cpu_period: Option<String>,
+    /// No limit is set
+    #[arg(long, hide = true, value_name = "N", allow_hyphen_values = true)]
+    cpu_quota: Option<String>,
+    /// No limit is set
+    #[arg(long, hide = true, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
+    /// No limit is set
+    #[arg(long, hide = true, value_name = "LIST")]
+    cpuset_mems: Option<String>,
+    /// Refused
+    #[arg(long = "resource", hide = true, value_name = "SPEC")]
+    resources: Vec<String>,
+    /// Refused
+    #[arg(long, hide = true, value_name = "PATH")]
+    cgroup_parent: Option<String>,
+    /// Refused
+    #[arg(long = "policy", hide = true, value_name = "SPEC")]
+    policies: Vec<String>,
+}
+
+impl DockerFlags {
+    /// Refuses what must not be ignored: whoever gives it counts on it.
+    pub(crate) fn refuse(&self) -> Result<(), Failure> {
+        if let Some(spec) = self.resources.iter().find(|spec| !spec.is_empty()) {
+            return Err(Failure::usage(format!(
+                "--resource {spec:?}: steps have no control group of their own"
+            ))
+            .hint(IN_A_SCOPE));
+        }
+        if let Some(path) = self.cgroup_parent.as_ref().filter(|path| !path.is_empty()) {
+            return Err(Failure::usage(format!(
+                "--cgroup-parent {path:?}: steps stay in the control group that jettison was started in"
+            ))
+            .hint("start it in another one: systemd-run --scope --slice=NAME jettison build …"));
+        }
+        if let Some(spec) = self.policies.iter().find(|spec| !spec.is_empty()) {
+            return Err(Failure::usage(format!("--policy {spec:?}: policies for sources are not supported"))
+                .hint("name bases and sources by digest: FROM NAME@sha256:…, ADD --checksum=sha256:…"));
+        }
+        match std::env::var("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY") {
+            Ok(file) if !file.is_empty() => Err(Failure::usage(format!(
+                "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY is {file:?}: policies for sources are not supported"
+            ))
+            .hint("name bases and sources by digest, and unset the variable")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What to say about flags that have no effect and whose user may think that they have.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let limits = [
+            ("--memory", &self.memory),
+            ("--memory-swap", &self.memory_swap),
+            ("--cpu-shares", &self.cpu_shares),
+            ("--cpu-period", &self.cpu_period),
+            ("--cpu-quota", &self.cpu_quota),
+            ("--cpuset-cpus", &self.cpuset_cpus),
+            ("--cpuset-mems", &self.cpuset_mems),
+        ];
+        let given: Vec<&str> =
+            limits.iter().filter(|(_, value)| value.is_some()).map(|(flag, _)| *flag).collect();
+        let mut notices = Vec::new();
+        if !given.is_empty() {
+            let flags = given.join(", ");
+            notices.push(format!(
+                "{flags}: without effect, for steps have no control group of their own; {IN_A_SCOPE}"
+            ));
+        }
+        if let Some(name) = self.isolation.as_ref().filter(|name| !matches!(name.as_str(), "" | "default")) {
+            notices.push(format!("--isolation {name}: without effect; steps are isolated by namespaces"));
+        }
+        if let Some(option) = self.security_opt.first() {
+            notices.push(format!(
+                "--security-opt {option}: without effect; steps have docker's capabilities and seccomp filter"
+            ));
+        }
+        notices
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: DockerFlags,
+    }
+
+    fn of(words: &[&str]) -> DockerFlags {
+        let words = [&["build"], words].concat();
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).flags
+    }
+
+    #[test]
+    fn what_is_harmless_is_accepted_in_silence() {
+        let flags = of(&[
+            "--rm",
+            "--force-rm",
+            "--compress",
+            "--stream",
+            "-D",
+            "--builder",
+            "x",
+            "--isolation=default",
+        ]);
+        assert!(flags.refuse().is_ok() && flags.notices().is_empty());
+    }
+
+    #[test]
+    fn limits_without_effect_are_told() {
+        let flags =
+            of(&["-m", "1g", "--memory-swap", "-1", "-c", "5", "--security-opt", "seccomp=unconfined"]);
+        assert!(flags.refuse().is_ok());
+        let notices = flags.notices();
+        assert!(
+            notices[0].starts_with("--memory, --memory-swap, --cpu-shares: without effect"),
+            "{notices:?}"
+        );
+        assert!(notices[1].starts_with("--security-opt seccomp=unconfined"), "{notices:?}");
+    }
+
+    #[test]
+    fn what_must_not_be_ignored_is_refused_by_name() {
+        for (flag, value) in [("--resource", "memory=1g"), ("--cgroup-parent", "/x"), ("--policy", "a.rego")]
+        {
+            let error = of(&[flag, value]).refuse().unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(value), "{error}");
+        }
+    }
+}
