@@ -59,6 +59,12 @@ pub enum Error {
         /// What may help.
         hint: Option<String>,
     },
+    /// Somebody wrote to files of a context while a step took them over.
+    #[error("files of the context changed while they were copied")]
+    ContextChanged {
+        /// Place of the instruction.
+        span: Span,
+    },
     /// An ignore file has a pattern that is none.
     #[error("{}:{}: {source}", path.display(), source.line)]
     IgnoreFile {
@@ -259,6 +265,7 @@ impl Error {
             Self::RunFailed { span, .. }
             | Self::Sandbox { span, .. }
             | Self::Step { span, .. }
+            | Self::ContextChanged { span }
             | Self::Foreign { span, .. }
             | Self::Copy { span, .. }
             | Self::BaseImage { span, .. } => Some(*span),

@@ -113,7 +113,7 @@ impl Build<'_> {
                 _ => continue,
             };
             let whole = Copy::of_path(source, path, mount.span, "/");
-            match self.content_digest(&whole)? {
+            match self.mount_digest(&whole)? {
                 Some(digest) => mounts.push(digest),
                 None => return Ok(None),
             }
@@ -159,7 +159,7 @@ impl Build<'_> {
             return Ok(digest);
         };
         let mut selection = self.select(copy, &context.root, &context.ignore)?;
-        let digest = self.hash_selected(copy, &mut selection, &context.root, context.has_owners)?;
+        let digest = self.hash_selected(&mut selection, &context.root, mask(copy, context.has_owners))?;
         let listing = Listing { selection: selection.clone() };
         self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(listing_name(copy), listing);
         let files = |selection: &Selection| selection.sources.iter().map(|s| s.entries.len()).sum::<usize>();
@@ -178,14 +178,19 @@ impl Build<'_> {
     /// Digest of what `copy` selects; `None` if the stage that it reads from has not been made yet.
     pub(crate) fn content_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
         if copy.remotes.is_empty() {
-            return self.local_digest(copy);
+            return self.local_digest(copy, false);
         }
         let mut parts: Vec<Digest> = copy.remotes.iter().map(|source| self.remote_digest(source)).collect();
         if !copy.sources.is_empty() {
-            let Some(local) = self.local_digest(copy)? else { return Ok(None) };
+            let Some(local) = self.local_digest(copy, false)? else { return Ok(None) };
             parts.push(local);
         }
         Ok(Some(key::joined_digest(&parts)))
+    }
+
+    /// Digest of what a mount of `copy`'s sources shows: with the metadata of the directory itself.
+    fn mount_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
+        self.local_digest(copy, true)
     }
 
     fn remote_digest(&self, source: &RemoteSource) -> Digest {
@@ -193,27 +198,31 @@ impl Build<'_> {
         resolved.digest(&source.remote)
     }
 
-    fn local_digest(&self, copy: &Copy) -> Result<Option<Digest>, Error> {
+    fn local_digest(&self, copy: &Copy, mount: bool) -> Result<Option<Digest>, Error> {
         match &copy.from {
             Source::Fs(Fs::Scratch) => Ok(Some(Digest::sha256(b"scratch"))),
             // The manifest names the content already; hashing files would mean fetching and unpacking them.
             Source::Fs(Fs::Image(image)) => Ok(Some(self.bases[*image].descriptor.digest.clone())),
             Source::Fs(fs @ Fs::Step(_)) => {
                 let Some(snapshot) = self.fs_identity(*fs)? else { return Ok(None) };
-                let memo = format!("content {snapshot:?} {}", selection_name(copy));
+                let how = (selection_name(copy), self.epoch, mount);
+                let memo = format!("content 2 {snapshot:?} {how:?}");
                 if let Some(known) = self.images.store.memo(&memo)?.and_then(|text| text.parse().ok()) {
                     return Ok(Some(known));
                 }
                 let Some(snapshot) = self.fs_snapshot(*fs)? else { return Ok(None) };
                 let root = filesystem::open(self.images.store, snapshot.as_ref())?;
-                let (digest, _) = self.hash_selection(copy, &root, &Ignore::none(), true)?;
+                let mask = Mask { times_before_s: Some(self.epoch), mount, ..mask(copy, true) };
+                let (digest, _) = self.hash_selection(copy, &root, &Ignore::none(), mask)?;
                 self.images.store.record_memo(&memo, &digest.to_string())?;
                 Ok(Some(digest))
             }
             Source::Context | Source::NamedContext(_) => match self.contexts.get(&copy.from) {
                 Some(context) => {
+                    // Its times are those of a checkout and become the epoch; a mount of it gets a new directory.
+                    let mask = mask(copy, context.has_owners);
                     let (digest, listing) =
-                        self.hash_selection(copy, &context.root, &context.ignore, context.has_owners)?;
+                        self.hash_selection(copy, &context.root, &context.ignore, mask)?;
                     self.listings
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
@@ -231,25 +240,20 @@ impl Build<'_> {
         copy: &Copy,
         root: &std::os::fd::OwnedFd,
         ignore: &Ignore,
-        has_owners: bool,
+        mask: Mask,
     ) -> Result<(Digest, Listing), Error> {
         let mut selection = self.select(copy, root, ignore)?;
-        let digest = self.hash_selected(copy, &mut selection, root, has_owners)?;
+        let digest = self.hash_selected(&mut selection, root, mask)?;
         Ok((digest, Listing { selection }))
     }
 
     /// Digest of what was selected; what nobody knew of its files is known then.
     pub(crate) fn hash_selected(
         &self,
-        copy: &Copy,
         selection: &mut Selection,
         root: &std::os::fd::OwnedFd,
-        has_owners: bool,
+        mask: Mask,
     ) -> Result<Digest, Error> {
-        let mask = Mask {
-            owner: !has_owners || copy.chown.is_some(),
-            mode: matches!(copy.chmod, Some(Chmod::Octal(_))),
-        };
         select::content_digest(selection, root.as_fd(), self.images.store, mask, self.request.threads)
             .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
     }
@@ -369,6 +373,15 @@ enum Names {
 
 fn listing_name(copy: &Copy) -> String {
     format!("{:?} {}", copy.from, selection_name(copy))
+}
+
+/// What of the files does not count, as `copy` overwrites it.
+pub(crate) fn mask(copy: &Copy, has_owners: bool) -> Mask {
+    Mask {
+        owner: !has_owners || copy.chown.is_some(),
+        mode: matches!(copy.chmod, Some(Chmod::Octal(_))),
+        ..Mask::default()
+    }
 }
 
 /// Everything of `copy` that decides which content is hashed, as an unambiguous text.

@@ -143,6 +143,9 @@ impl Failure {
 const FOREIGN: &str = "install qemu-user-static (Debian registers it with the kernel), or run tonistiigi/binfmt once; or \
                        cross-compile in a stage FROM --platform=$BUILDPLATFORM";
 
+const CHANGED: &str =
+    "build again when nothing writes to them, or let the ignore file name what does not belong";
+
 const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
 
 /// One diagnostic with `file:line:column`, snippet and caret.
@@ -200,9 +203,9 @@ impl From<engine::Error> for Failure {
                 at(inner.kind, message, inner.hint)
             }
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
-            E::Copy { .. } => at(Kind::Dockerfile, message, None),
+            E::ContextChanged { .. } => at(Kind::Dockerfile, message, Some(CHANGED.to_owned())),
+            E::Copy { .. } | E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
             E::Foreign { .. } => at(Kind::Environment, message, Some(FOREIGN.to_owned())),
-            E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
             E::IgnoreFile { .. } => Self::new(Kind::Dockerfile, message),
             E::BaseImage { source, stage, .. } => {
                 let inner = Self::from(*source);

@@ -171,7 +171,7 @@ impl<'a> Remotes<'a> {
             files: Vec::new(),
             wildcard: false,
         };
-        Ok((folder, Selection { sources: vec![selected] }))
+        Ok((folder, Selection { sources: vec![selected], stamp: 0 }))
     }
 }
 

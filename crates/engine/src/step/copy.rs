@@ -10,14 +10,14 @@ use jettison_plan::remote::Remote;
 use jettison_plan::{Chmod, Copy, Position, RemoteSource, Source, StepId};
 use jettison_store::{Draft, SnapshotId};
 
-use super::Target;
+use super::{FromContext, Target};
 use crate::build::Build;
 use crate::context::Ignore;
 use crate::demand::Held;
 use crate::error::Error;
 use crate::event::Event;
 use crate::filesystem;
-use crate::keys::Known;
+use crate::keys::{self, Known};
 use crate::ownership;
 use crate::remote::Resolved;
 
@@ -27,6 +27,7 @@ struct Part {
     selection: Selection,
     unpack: bool,
     force_owner: Option<(u32, u32)>,
+    from_context: Option<FromContext>,
 }
 
 /// What came of an attempt to do without a snapshot.
@@ -81,6 +82,7 @@ impl Build<'_> {
             filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())?
         };
         let options = self.copy_options(step, copy)?;
+        let mut from_contexts = Vec::new();
         for part in self.parts(step, copy)? {
             let options = CopyOptions {
                 unpack: part.unpack,
@@ -88,15 +90,23 @@ impl Build<'_> {
                 inline: Vec::new(),
                 ..options.clone()
             };
-            copy::copy(&part.selection, part.root.as_fd(), to.as_fd(), &options)
-                .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
+            from_contexts.extend(part.from_context);
+            let copied = copy::copy(&part.selection, part.root.as_fd(), to.as_fd(), &options);
+            if let Err(source) = copied {
+                // A file that is gone since it was selected, say.
+                if !self.are_unchanged(&from_contexts)? {
+                    return Ok(None);
+                }
+                return Err(Error::Copy { span: self.plan.steps[step].span, source });
+            }
         }
         if !options.inline.is_empty() {
             copy::copy(&Selection::default(), to.as_fd(), to.as_fd(), &options)
                 .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
         }
         drop(to);
-        if !matches!(copy.from, Source::Fs(_)) && self.content_digest(copy)? != before {
+        let from_context = !matches!(copy.from, Source::Fs(_));
+        if from_context && (self.content_digest(copy)? != before || !self.are_unchanged(&from_contexts)?) {
             return Ok(None);
         }
         Ok(Some(draft))
@@ -114,15 +124,16 @@ impl Build<'_> {
                 selection: Selection::default(),
                 unpack: false,
                 force_owner: None,
+                from_context: None,
             },
             // Several places are copied one after the other.
             _ => return Ok(Direct::Unfit),
         };
-        let Part { root, mut selection, unpack, force_owner } = part;
+        let Part { root, mut selection, unpack, force_owner, from_context: _ } = part;
         let options = CopyOptions { unpack, force_owner, ..options };
         if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.is_local()) {
             // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
-            let digest = self.hash_selected(copy, &mut selection, &root, context.has_owners)?;
+            let digest = self.hash_selected(&mut selection, &root, keys::mask(copy, context.has_owners))?;
             if self.chosen().get(&step).is_none_or(|chosen| chosen.digest != digest) {
                 return Ok(Direct::Changed);
             }
@@ -180,14 +191,16 @@ impl Build<'_> {
             let snapshot = self.fs_snapshot(fs)?.expect("what a step reads was made before it");
             let root = filesystem::open(self.images.store, snapshot.as_ref())?;
             let selection = self.select(&copy, &root, &Ignore::none())?;
-            return Ok(Part { root, selection, unpack: copy.unpack, force_owner: None });
+            return Ok(Part { root, selection, unpack: copy.unpack, force_owner: None, from_context: None });
         }
         let context = self.contexts.get(&copy.from).ok_or_else(|| Self::no_context(&copy))?;
         let chosen = self.chosen().get_mut(&step).and_then(|chosen| chosen.selection.take());
         let mut selection = chosen.map_or_else(|| self.select(&copy, &context.root, &context.ignore), Ok)?;
         self.date_context_files(&mut selection);
         let root = context.root.try_clone().map_err(Error::io("open", "the context"))?;
-        Ok(Part { root, selection, unpack: copy.unpack, force_owner: context.force_owner() })
+        let (unpack, force_owner) = (copy.unpack, context.force_owner());
+        let from_context = Some(FromContext { copy, stamp: selection.stamp });
+        Ok(Part { root, selection, unpack, force_owner, from_context })
     }
 
     fn remote_part(&self, copy: &Copy, source: &RemoteSource) -> Result<Part, Error> {
@@ -210,7 +223,7 @@ impl Build<'_> {
             }
             _ => unreachable!("a URL resolves to a file and a repository to a commit"),
         };
-        Ok(Part { root, selection, unpack: source.unpack, force_owner: Some((0, 0)) })
+        Ok(Part { root, selection, unpack: source.unpack, force_owner: Some((0, 0)), from_context: None })
     }
 
     /// Files of a context are dated the epoch or later (and clamped to it on the way out): when somebody checked them

@@ -12,7 +12,8 @@ mod workdir;
 
 use std::sync::PoisonError;
 
-use jettison_plan::{Action, StepId};
+use jettison_plan::key::Key;
+use jettison_plan::{Action, Copy, StepId};
 use jettison_store::{SnapshotId, StepResult};
 
 use crate::build::Build;
@@ -20,6 +21,14 @@ use crate::demand::Held;
 use crate::error::Error;
 use crate::keys::{Known, Progress};
 use crate::tasks::Done;
+
+/// Files that were copied from a context.
+struct FromContext {
+    /// What was selected.
+    copy: Copy,
+    /// The stamp of the selection that was copied.
+    stamp: u64,
+}
 
 impl Build<'_> {
     /// Makes sure that as much as `ask` of the result of `step` exists.
@@ -29,11 +38,8 @@ impl Build<'_> {
         }
         // The context changed between its first look and now, maybe while long steps ran: what it is now counts.
         self.chosen().remove(&step);
-        self.attempt(step, ask)?.ok_or_else(|| Error::Step {
-            message: "files of the context changed while they were copied".to_owned(),
-            span: self.plan.steps[step].span,
-            hint: Some("build again when nothing writes to them".to_owned()),
-        })
+        let changed = Error::ContextChanged { span: self.plan.steps[step].span };
+        self.attempt(step, ask)?.ok_or(changed)
     }
 
     /// One try; `None` if what the key was made from is not any more what it was, so that nothing may have that key.
@@ -52,7 +58,7 @@ impl Build<'_> {
         let input =
             self.fs_snapshot(self.plan.steps[step].input)?.expect("the input was made before the step");
         let target = Target { input: input.as_ref(), ask, again: known.map(|known| known.snapshot) };
-        let known = self.perform(step, &target).map_err(|error| self.in_trigger(step, error))?;
+        let known = self.perform(step, &key, &target).map_err(|error| self.in_trigger(step, error))?;
         let Some(known) = known else { return Ok(None) };
         let result = StepResult { snapshot: known.snapshot.clone() };
         self.images.store.record_result(&key.to_string(), &result, &self.plan.steps[step].name)?;
@@ -72,13 +78,29 @@ impl Build<'_> {
         }
     }
 
-    fn perform(&self, step: StepId, target: &Target<'_>) -> Result<Option<Known>, Error> {
+    fn perform(&self, step: StepId, key: &Key, target: &Target<'_>) -> Result<Option<Known>, Error> {
         let snapshot = match &self.plan.steps[step].action {
             Action::Copy(copy) => return self.perform_copy(step, copy, target),
-            Action::Run(run) => self.perform_run(step, run, target.input)?,
+            Action::Run(run) => match self.perform_run(step, key, run, target.input)? {
+                Some(snapshot) => snapshot,
+                None => return Ok(None),
+            },
             Action::Workdir(workdir) => self.perform_workdir(step, workdir, target.input)?,
         };
         Ok(Some(Known { snapshot, held: Held::Files }))
+    }
+
+    /// Whether files that were copied from contexts are as they were when they were selected: nobody wrote to them, be it
+    /// only for a moment.
+    fn are_unchanged(&self, copied: &[FromContext]) -> Result<bool, Error> {
+        for FromContext { copy, stamp } in copied {
+            let context = self.contexts.get(&copy.from).ok_or_else(|| Self::no_context(copy))?;
+            // What is gone now has changed as well.
+            if !self.select(copy, &context.root, &context.ignore).is_ok_and(|now| now.stamp == *stamp) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

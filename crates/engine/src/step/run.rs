@@ -3,6 +3,7 @@
 use std::io::{PipeReader, Read};
 
 use jettison_oci::Platform;
+use jettison_plan::key::Key;
 use jettison_plan::{self as plan, Run, StepId};
 use jettison_sandbox::{self as sandbox, Root, Spec};
 use jettison_store::{Draft, SnapshotId};
@@ -19,15 +20,25 @@ use crate::network_files;
 const READ_BYTES: usize = 16 << 10;
 
 impl Build<'_> {
+    /// `None` if files of a context changed since the key was made.
     pub(super) fn perform_run(
         &self,
         step: StepId,
+        key: &Key,
         run: &Run,
         input: Option<&SnapshotId>,
-    ) -> Result<SnapshotId, Error> {
+    ) -> Result<Option<SnapshotId>, Error> {
         self.refuse_foreign(step)?;
         let draft = self.images.store.begin_snapshot(input)?;
         let mounts = self.mounts(run)?;
+        // What the step sees must be what its key names.
+        let is_named = || -> Result<bool, Error> {
+            let unchanged = self.are_unchanged(&mounts.from_contexts)?;
+            Ok(unchanged && self.step_key(step)?.as_ref() == Some(key))
+        };
+        if !mounts.from_contexts.is_empty() && !is_named()? {
+            return Ok(None);
+        }
         let spec = self.spec(run, &draft, mounts.list.clone());
         let failed = |source| self.sandbox_error(step, source);
         let mut child = sandbox::spawn(&spec).map_err(failed)?;
@@ -42,7 +53,7 @@ impl Build<'_> {
             return Err(Error::Canceled);
         }
         if exit.success() {
-            return Ok(draft.commit()?);
+            return Ok(Some(draft.commit()?));
         }
         let tail = tail.lines();
         let kept = if self.request.keep_failed {

@@ -14,6 +14,7 @@ use jettison_sandbox as sandbox;
 use jettison_store::{CacheLock, ScratchDir};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 
+use super::FromContext;
 use super::ssh_agent::AgentSocket;
 use crate::build::Build;
 use crate::context::Ignore;
@@ -24,12 +25,14 @@ use crate::filesystem;
 const CACHE_MODE: u32 = 0o755;
 
 /// Mounts for the sandbox, and what has to live as long as they do.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Mounts {
     pub(super) list: Vec<sandbox::Mount>,
     scratch: Vec<ScratchDir>,
     caches: Vec<CacheLock>,
     agents: Vec<AgentSocket>,
+    /// What was copied from contexts for them.
+    pub(super) from_contexts: Vec<FromContext>,
 }
 
 impl Build<'_> {
@@ -124,6 +127,7 @@ impl Build<'_> {
             .map_err(|source| Error::Copy { span: mount.span, source })?;
         let source = sandbox::Source::Path(scratch.path().join("content"));
         mounts.scratch.push(scratch);
+        mounts.from_contexts.push(FromContext { copy, stamp: selection.stamp });
         Ok(source)
     }
 

@@ -223,3 +223,71 @@ fn a_mode_that_a_symbolic_chmod_builds_on_counts() {
     set(0o600);
     assert_ne!(jettison.build(folder.path(), &[]), first);
 }
+
+#[test]
+fn times_that_the_image_shows_count_in_what_comes_from_a_stage() {
+    let jettison = Jettison::with_busybox();
+    let of = |year: u32| {
+        let dockerfile = format!(
+            "FROM busybox AS one\nRUN touch -d '{year}-01-01 00:00:00' /f /tmp\nFROM busybox\nCOPY --from=one /f /f\n\
+             COPY --from=one /tmp /t\n"
+        );
+        (jettison.build(folder(&dockerfile, &[]).path(), &[]), dockerfile)
+    };
+    let (first, _) = of(1975);
+    let (second, dockerfile) = of(1976);
+    assert_ne!(first, second);
+    let clean = Jettison::with_busybox().build(folder(&dockerfile, &[]).path(), &[]);
+    assert_eq!(second, clean, "a store that saw another time gives what an empty one gives");
+}
+
+#[test]
+fn the_mode_of_a_mounted_directory_of_a_stage_counts() {
+    let jettison = Jettison::with_busybox();
+    let seen = |mode: &str| {
+        let dockerfile = format!(
+            "FROM busybox AS one\nRUN mkdir -m {mode} /d\nFROM busybox\n\
+             RUN --mount=type=bind,from=one,source=/d,target=/m stat -c %a /m > /mode\n"
+        );
+        jettison.build(folder(&dockerfile, &[]).path(), &["-t", "app"]);
+        jettison.run(&["run", "app", "cat", "/mode"]).ok()
+    };
+    assert_eq!((seen("700"), seen("750")), ("700".to_owned(), "750".to_owned()));
+}
+
+/// Somebody writes to the context while it is built: such builds may fail or give one state or the other, but what they
+/// leave in the cache must not come back under another state's key.
+#[test]
+fn files_that_change_while_they_are_copied_spoil_no_later_build() {
+    let dockerfile = "FROM busybox\nCOPY d /d\nRUN --mount=type=bind,target=/c cat /c/d/* > /all\n";
+    let files: Vec<(String, String)> = (0..40).map(|n| (format!("d/{n}"), "a".repeat(4000))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&path[..], &text[..])).collect();
+    let folder = folder(dockerfile, &files);
+    let write = |letter: &str| {
+        for (path, text) in &files {
+            fs::write(folder.path().join(path), letter.repeat(text.len())).unwrap();
+        }
+    };
+    let jettison = Jettison::with_busybox();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for letter in ["b", "a"] {
+                    write(letter);
+                    std::thread::sleep(Duration::from_millis(15));
+                }
+            }
+        });
+        for _ in 0..6 {
+            let ran = jettison.try_build(folder.path(), &["-q"]);
+            assert!(ran.code == 0 || ran.stderr.contains("changed while they were copied"), "{}", ran.stderr);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    for letter in ["a", "b"] {
+        write(letter);
+        let clean = Jettison::with_busybox().build(folder.path(), &[]);
+        assert_eq!(jettison.build(folder.path(), &[]), clean, "{letter}");
+    }
+}

@@ -2,20 +2,20 @@
 //!
 //! In it: type, mode, owner, size, link target, device numbers, extended attributes, data, names below a copied
 //! directory, and the name that a wildcard matched (it may become the name of the copy; a name that stands in the
-//! Dockerfile is part of the step's key anyway). Not in it: times, and the metadata of a copied directory itself, which
-//! no copy keeps. What `--chmod` and `--chown` overwrite is left out too, so that another umask does not cause a miss.
+//! Dockerfile is part of the step's key anyway). Not in it: times that the image will not show, and the metadata of a
+//! copied directory itself, which no copy keeps (a mount shows them: [`Mask::mount`]). What `--chmod` and `--chown` overwrite is left out too, so that another umask does not cause a miss.
 //! Every field is framed by its length.
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jettison_oci::{Digest, Hasher};
 use rustix::fs::OFlags;
 
-use super::known::{FileDigests, FileStat, Moment, Seen};
+use super::known::{FileDigests, FileStat, FsId, Moment, Seen};
 use super::source::{Selected, Selection};
 use crate::inside::{self, IN_ROOT};
 use crate::{Entry, Error, Kind};
@@ -25,13 +25,17 @@ const READ_BYTES: usize = 128 << 10;
 /// Fewer files than this are hashed by one thread.
 const PARALLEL_FILES_MIN: usize = 32;
 
-/// What the copy overwrites, so what does not count.
+/// What the copy overwrites, so what does not count; and what does for a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     /// Owner and group.
     pub owner: bool,
     /// Permission bits.
     pub mode: bool,
+    /// Times before this, seconds since 1970, count; later ones become this in an image. `None`: no times count.
+    pub times_before_s: Option<i64>,
+    /// The files are mounted, not copied: what the selected directory itself is counts too.
+    pub mount: bool,
 }
 
 /// The digest of what was selected below `root`. Files that nobody knew are hashed; `selection` knows them then.
@@ -57,6 +61,11 @@ pub fn content_digest(
         let is_directory = source.root.kind == Kind::Directory;
         hasher.update(&[u8::from(is_directory)]);
         hasher.update(&(source.entries.len() as u64).to_le_bytes());
+        if is_directory && mask.mount {
+            header(&mut hasher, &source.root, mask);
+        } else if is_directory {
+            time(&mut hasher, &source.root, mask);
+        }
         let root = (!is_directory).then_some(&source.root);
         for entry in root.into_iter().chain(&source.entries) {
             field(&mut hasher, &entry.path);
@@ -127,10 +136,17 @@ fn header(hasher: &mut Hasher, entry: &Entry, mask: Mask) {
     number(hasher, if mask.mode || is_link { 0 } else { u64::from(entry.mode) + 1 });
     number(hasher, if mask.owner { 0 } else { u64::from(entry.uid) + 1 });
     number(hasher, if mask.owner { 0 } else { u64::from(entry.gid) + 1 });
+    time(hasher, entry, mask);
     number(hasher, entry.xattrs.len() as u64);
     for (name, value) in &entry.xattrs {
         field(hasher, name);
         field(hasher, value);
+    }
+}
+
+fn time(hasher: &mut Hasher, entry: &Entry, mask: Mask) {
+    if let Some(before) = mask.times_before_s {
+        hasher.update(&entry.mtime_s.min(before).to_le_bytes());
     }
 }
 
@@ -196,9 +212,11 @@ fn hash_file(root: BorrowedFd<'_>, unknown: &Unknown, files: &dyn FileDigests) -
     let digest = hasher.finish();
     let after = rustix::fs::fstat(&file).map_err(failed("look at"))?;
     let (before, after) = (FileStat::from(&before), FileStat::from(&after));
-    let settled = before == after && now.is_after(&after);
-    if unknown.plain && settled {
-        files.put(&after, &digest);
+    let settled = FsId::of(file.as_fd()).filter(|_| before == after && now.is_after(&after));
+    // An attribute may have come after the selection looked for some.
+    let plain = || unknown.plain && inside::xattrs(file.as_fd()).is_ok_and(|found| found.is_empty());
+    if let Some(fs) = settled.filter(|_| plain()) {
+        files.put(&after.on(fs), &digest);
     }
-    Ok(Seen { stat: after, digest: Some(digest), settled })
+    Ok(Seen { stat: after, digest: Some(digest), settled: settled.is_some() })
 }

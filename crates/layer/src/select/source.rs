@@ -1,12 +1,14 @@
 //! From the words of COPY to the files below a root.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
-use super::known::{FileDigests, FileStat, Moment, Seen};
+use super::known::{FileDigests, FileStat, FsIds, Moment, Seen};
 use super::pattern::{self, Include, Reached};
 use crate::inside::{self, IN_ROOT};
 use crate::walk::{Descend, read_entry, read_xattrs, with_hard_link};
@@ -63,6 +65,9 @@ pub struct Selected {
 pub struct Selection {
     /// The sources.
     pub sources: Vec<Selected>,
+    /// Changes when any of the files is written to, replaced or renamed, even if it is as before in the end: a number
+    /// of the names that were selected, and of inode, size, mtime and ctime of all but directories.
+    pub stamp: u64,
 }
 
 /// Why nothing could be selected.
@@ -98,11 +103,20 @@ pub fn select(root: BorrowedFd<'_>, selector: &Selector<'_>) -> Result<Selection
     let mut selection = Selection::default();
     // Before the first look: what is written later than this gets a later time than a settled file has.
     let now = Moment::now();
+    let met = Met::default();
     for (index, text) in selector.patterns.iter().enumerate() {
-        let finder = Finder { root, selector, index, now };
+        let finder = Finder { root, selector, index, now, met: &met };
         finder.find(text, &mut selection.sources)?;
     }
+    selection.stamp = met.stamp.borrow().finish();
     Ok(selection)
+}
+
+/// What was met on the way.
+#[derive(Debug, Default)]
+struct Met {
+    file_systems: FsIds,
+    stamp: RefCell<DefaultHasher>,
 }
 
 struct Finder<'a> {
@@ -110,9 +124,20 @@ struct Finder<'a> {
     selector: &'a Selector<'a>,
     index: usize,
     now: Moment,
+    met: &'a Met,
 }
 
 impl Finder<'_> {
+    /// Adds what was selected to the stamp. Directories by name only: their times change with files that do not count.
+    fn stamp(&self, entry: &Entry, stat: &Stat) {
+        let mut stamp = self.met.stamp.borrow_mut();
+        entry.path.hash(&mut *stamp);
+        if entry.kind != Kind::Directory {
+            (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec).hash(&mut *stamp);
+            (stat.st_ctime, stat.st_ctime_nsec).hash(&mut *stamp);
+        }
+    }
+
     fn find(&self, text: &[u8], found: &mut Vec<Selected>) -> Result<(), SelectError> {
         if self.selector.parents {
             return self.find_with_parents(text, found);
@@ -214,7 +239,8 @@ impl Finder<'_> {
             self.root_entry()?
         } else {
             let parent = inside::open_dir(self.root, parent, IN_ROOT).map_err(Error::io("open", &real))?;
-            let (root, _) = self.look(parent.as_fd(), last, real.clone(), &mut known)?;
+            let (root, stat) = self.look(parent.as_fd(), last, real.clone(), &mut known)?;
+            self.stamp(&root, &stat);
             root
         };
         let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
@@ -241,10 +267,10 @@ impl Finder<'_> {
         let (mut entry, stat) = read_entry(parent, name, path)?;
         let mut digest = None;
         if matches!(entry.kind, Kind::File { .. }) {
-            let stat = FileStat::from(&stat);
-            let settled = self.now.is_after(&stat);
-            digest = if settled { self.selector.files.get(&stat) } else { None };
-            known.push(Seen { stat, digest: digest.clone(), settled });
+            let known_as = FileStat::from(&stat);
+            let fs = self.met.file_systems.of(parent, name, &stat).filter(|_| self.now.is_after(&known_as));
+            digest = fs.and_then(|fs| self.selector.files.get(&known_as.on(fs)));
+            known.push(Seen { stat: known_as, digest: digest.clone(), settled: fs.is_some() });
         }
         if digest.is_none() {
             entry.xattrs = read_xattrs(parent, name, &entry.kind);
@@ -258,7 +284,8 @@ impl Finder<'_> {
             return Ok(false);
         }
         let only_ignore = Selector { excludes: &Nothing, ..*self.selector };
-        let finder = Finder { root: self.root, selector: &only_ignore, index: self.index, now: self.now };
+        let met = Met::default();
+        let finder = Finder { selector: &only_ignore, met: &met, ..*self };
         let mut entries = Vec::new();
         finder.list(real, None, &mut entries, &mut Vec::new())?;
         Ok(!entries.is_empty())
@@ -417,6 +444,7 @@ impl Walk<'_> {
                 continue;
             }
             self.entries.append(&mut self.pending);
+            self.finder.stamp(&entry, &stat);
             if entry.kind == Kind::Whiteout {
                 return Err(Error::invalid(&below, WHITEOUT).into());
             }

@@ -98,6 +98,48 @@ fn times_unselected_files_and_the_directory_itself_do_not_count() {
 }
 
 #[test]
+fn times_count_as_far_as_an_image_shows_them() {
+    let trees = Trees::new(&TREE, &[]);
+    let of = || digest_with(&trees, &["d"], false, Mask { times_before_s: Some(1000), ..Mask::default() }, 1);
+    let at = |path: &str, time| {
+        set_time(&trees.from().join(path), time);
+        of()
+    };
+    for path in ["d/a", "d/s", "d"] {
+        let late = at(path, 2000);
+        assert_eq!(late, at(path, 3000), "{path}: both become 1000");
+        assert_ne!(late, at(path, 77), "{path}");
+        at(path, 2000);
+    }
+}
+
+#[test]
+fn a_mount_shows_what_the_directory_itself_is() {
+    let trees = Trees::new(&TREE, &[]);
+    let of = || digest_with(&trees, &["d"], false, Mask { mount: true, ..Mask::default() }, 1);
+    let before = of();
+    chmod(&trees.from().join("d"), 0o700);
+    assert_ne!(before, of());
+}
+
+#[test]
+fn what_was_changed_for_a_moment_has_another_stamp() {
+    let trees = Trees::new(&TREE, &[]);
+    let stamp = || trees.select(&["d", "e*"]).unwrap().stamp;
+    let before = stamp();
+    fs::write(trees.from().join("unselected"), "").unwrap();
+    fs::set_permissions(trees.from().join("d"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(before, stamp());
+    let path = trees.from().join("d/a");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    for content in ["9", "1"] {
+        fs::write(&path, content).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    }
+    assert_ne!(before, stamp());
+}
+
+#[test]
 fn parents_count_with_their_modes() {
     let trees = Trees::new(&TREE, &[]);
     let of = || digest_with(&trees, &["d/s/c"], true, Mask::default(), 1);
@@ -109,7 +151,7 @@ fn parents_count_with_their_modes() {
 #[test]
 fn what_is_overwritten_is_masked() {
     let trees = Trees::new(&TREE, &[]);
-    let mask = Mask { owner: true, mode: true };
+    let mask = Mask { owner: true, mode: true, ..Mask::default() };
     let before = digest_with(&trees, &["d"], false, mask, 1);
     for (path, mode) in [("d/a", 0o600), ("d/s", 0o700)] {
         chmod(&trees.from().join(path), mode);
