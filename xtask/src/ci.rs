@@ -9,6 +9,7 @@ use crate::process;
 use crate::repository;
 use crate::test;
 use crate::tidy;
+use crate::torture;
 
 type Part = (&'static str, fn() -> Result<()>);
 
@@ -20,6 +21,7 @@ const PARTS: &[Part] = &[
     ("clippy", clippy),
     ("tests", tests),
     ("some cases against BuildKit", differential::run_some),
+    ("torture, short", torture::run_some),
 ];
 
 /// Runs all parts and stops at the first that fails.

@@ -29,6 +29,7 @@ mod table;
 mod test;
 mod tidy;
 mod toolchain;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,11 @@ const COMMANDS: &[Command] = &[
         differential::run,
     ),
     ("fuzz", "give the parsers inputs of their corpus, changed at random [--seconds N: for each]", fuzz::run),
+    (
+        "torture",
+        "random edits, kills and crowds against the promise `never wrong, never lost` [--help: its options]",
+        torture::run,
+    ),
     ("bench", "measure side by side with BuildKit and buildah [--help: its options]", bench::run),
     (
         "dist",

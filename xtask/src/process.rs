@@ -59,6 +59,11 @@ impl Guarded {
         Self::spawn(command, false)
     }
 
+    /// Starts a program that leads a process group, so that it can be killed with all that it has started.
+    pub fn start_group(command: &mut Command) -> Result<Self> {
+        Self::spawn(command, true)
+    }
+
     /// Starts a program that is to run while we do other things; what it says goes to the file `log`. To be called
     /// from the main thread: the kernel takes the end of the starting thread for our end.
     pub fn start_in_background(command: &Command, log: &Path) -> Result<Self> {
@@ -136,6 +141,15 @@ impl Guarded {
         }
         self.entry.signal(Signal::KILL);
         self.wait().map(Some)
+    }
+
+    /// Kills it, and its group if it leads one, and waits for its end.
+    pub fn kill(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.entry.signal(Signal::KILL);
+        self.wait().map(drop)
     }
 
     fn forget(&mut self) {
