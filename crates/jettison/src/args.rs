@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Prune(Prune),
     /// Show what takes how much disk space
     Du(Du),
+    /// Check the store: digests of blobs, parts of images, files of snapshots, leftovers
+    Fsck(Fsck),
     /// Fetch an image from a registry
     Pull(Pull),
     /// Send an image to a registry
@@ -416,6 +418,14 @@ pub(crate) struct Prune {
 /// Flags of `du`.
 #[derive(Debug, Args)]
 pub(crate) struct Du {}
+
+/// Flags of `fsck`.
+#[derive(Debug, Args)]
+pub(crate) struct Fsck {
+    /// Remove what is damaged or left over; it is pulled or built again when it is needed
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]

@@ -76,6 +76,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => commands::inspect::run(&args, &environment),
         Command::Tag(args) => commands::tag::run(&args, &environment),
         Command::Rm(args) => commands::rm::run(&args, &environment),
+        Command::Fsck(args) => commands::fsck::run(&args, &environment),
         Command::Prune(args) => commands::prune::run(&args, &environment),
         Command::Du(args) => commands::du::run(&args, &environment),
         Command::Pull(args) => commands::pull::run(&args, &environment),

@@ -17,7 +17,7 @@ use crate::{Error, Result, Store, remove_tree};
 /// How long explanations of steps are kept: a month.
 const EXPLANATIONS_KEPT_S: i64 = 30 * 24 * 3600;
 /// Largest manifest that is read while marking, bytes.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
 /// What to keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,8 +135,8 @@ impl Store {
             }
             // Why steps ran is told of builds whose results are gone, too, but not for ever.
             transaction.execute(
-                "DELETE FROM memos WHERE key NOT LIKE 'why %' OR used_s < ?1",
-                [now_s() - EXPLANATIONS_KEPT_S],
+                "DELETE FROM memos WHERE key <> ?2 AND (key NOT LIKE 'why %' OR used_s < ?1)",
+                (now_s() - EXPLANATIONS_KEPT_S, crate::fsck::BOOT),
             )?;
             Ok(removed)
         })?;

@@ -31,6 +31,7 @@ impl Store {
                 fs::create_dir_all(&path).map_err(Error::io("make the store's folder", &path))?;
             }
         }
+        PRIVATE.iter().try_for_each(|folder| close_to_others(&root.join(folder)))?;
         // Paths are handed to mounts and to processes in other working directories.
         let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
         let connection = {
@@ -48,6 +49,7 @@ impl Store {
             files: Arc::default(),
         };
         scratch::sweep(&store)?;
+        store.check_after_restart()?;
         Ok(store)
     }
 
@@ -96,6 +98,20 @@ impl Drop for Store {
         let _ = self.flush_file_digests();
         let _ = crate::remove_tree(&self.own);
     }
+}
+
+/// Folders that hold files of images, which may be set-uid.
+const PRIVATE: [&str; 3] = ["snapshots", "caches", "tmp"];
+
+/// Keeps other users from walking into a folder and starting what is there (CVE-2021-41103 of containerd).
+fn close_to_others(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = fs::metadata(folder).map_err(Error::io("read", folder))?;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+        .map_err(Error::io("change the mode of", folder))
 }
 
 /// Seconds since 1970. Only for deciding what was used long ago; no result depends on it.

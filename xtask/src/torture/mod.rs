@@ -4,8 +4,10 @@
 //! one store. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
 //! clock. At the end stands a table of what was tried and found; anything found fails the command.
 
+mod crash;
 mod keys;
 mod random;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +24,7 @@ use crate::table;
 
 const HELP: &str = "cargo xtask torture [OPTIONS]
 
-  --family NAME   only this family; repeatable: keys
+  --family NAME   only this family; repeatable: keys, crash, together
   --seconds N     time for each family [40]
   --seed N        repeat a run [random, printed]
 ";
@@ -38,7 +40,7 @@ const BASES: usize = 3;
 
 type Family = (&'static str, fn(&Setting) -> Result<Found>);
 
-const FAMILIES: &[Family] = &[("keys", keys::run)];
+const FAMILIES: &[Family] = &[("keys", keys::run), ("crash", crash::run), ("together", together::run)];
 
 /// What all families get.
 struct Setting {

@@ -11,6 +11,7 @@ pub(crate) mod diff;
 mod docker_daemon;
 pub(crate) mod du;
 mod epoch;
+pub(crate) mod fsck;
 mod image_source;
 pub(crate) mod images;
 pub(crate) mod inspect;

@@ -1,4 +1,4 @@
-//! `images`, `tag`, `rm`, `prune`, `du`: the store from outside.
+//! `images`, `tag`, `rm`, `prune`, `du`, `fsck`: the store from outside.
 
 use crate::fixture::{Jettison, folder};
 
@@ -52,4 +52,23 @@ fn prune_removes_what_has_none() {
         let line = usage.lines().find(|l| l.starts_with(kind)).unwrap();
         assert!(line.ends_with("0B"), "{usage}");
     }
+}
+
+#[test]
+fn fsck_says_what_is_wrong_and_mends_it() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM busybox\nRUN echo 1 > /one\n", &[]);
+    let digest = jettison.build(folder.path(), &["-t", "app"]);
+    let said = jettison.run(&["fsck"]).ok();
+    assert!(said.starts_with("checked ") && said.ends_with("2 images"), "{said}");
+    let layer = jettison.store.path().join("blobs/sha256").join(&digest[7..]);
+    std::fs::write(layer, "{}").unwrap();
+    let wrong = jettison.run(&["fsck"]);
+    assert!(wrong.stdout.contains(&digest) && wrong.stdout.contains("holds other bytes"), "{}", wrong.stdout);
+    let stderr = wrong.fails(5);
+    assert!(stderr.contains("2 things are wrong") && stderr.contains("fsck --repair"), "{stderr}");
+    let mended = jettison.run(&["fsck", "--repair"]).ok();
+    assert!(mended.contains("pulled or made again") && mended.contains("its name is taken away"), "{mended}");
+    jettison.run(&["fsck"]).ok();
+    assert_eq!(jettison.build(folder.path(), &["-t", "app"]), digest, "it is built again");
 }

@@ -57,88 +57,90 @@ pub fn plant(folder: &Path) -> io::Result<()> {
     symlink("d", folder.join("dirlink"))
 }
 
+/// What it is called, and what it does to a path; the second path is another one, for what takes two.
+type Edit = (&'static str, fn(&Path, &Path, &mut Random) -> io::Result<()>);
+
+const OF_CONTENT: &[Edit] = &[
+    ("content, same size and mtime", same_size_and_time),
+    ("content, same size and mtime", same_size_and_time),
+    ("content by a renamed file, same size and mtime", renamed_same_size_and_time),
+    ("content", |path, _, random| fs::write(path, random.pick(CONTENTS))),
+    ("content appended", |path, _, _| File::options().append(true).open(path)?.write_all(b"+")),
+    ("content, mtime in the future", |path, _, random| {
+        fs::write(path, random.pick(CONTENTS))?;
+        set_time(path, SystemTime::now() + Duration::from_secs(86_400))
+    }),
+    ("mtime alone", |path, _, random| {
+        set_time(path, SystemTime::UNIX_EPOCH + Duration::from_secs(random.next() % 2_000_000_000))
+    }),
+    ("mode", |path, _, random| {
+        if fs::symlink_metadata(path)?.is_symlink() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let modes = [0o644, 0o600, 0o755, 0o700, 0o4755, 0o2755, 0o1777, 0o444];
+        fs::set_permissions(path, Permissions::from_mode(*random.pick(&modes)))
+    }),
+    ("owner", |path, _, random| {
+        std::os::unix::fs::lchown(path, Some(random.below(3) as u32), Some(random.below(3) as u32))
+    }),
+    ("attribute", |path, _, random| {
+        let value: &[u8] = if random.once_in(2) { b"1" } else { b"2" };
+        Ok(rustix::fs::lsetxattr(path, "user.mark", value, XattrFlags::empty())?)
+    }),
+];
+
+const OF_NAMES: &[Edit] = &[
+    ("new file", |path, _, random| fs::write(beside(path, random), random.pick(CONTENTS))),
+    ("new folder", |path, _, random| fs::create_dir(beside(path, random))),
+    ("new file in the folder", |path, _, random| fs::write(path.join(name(random)), random.pick(CONTENTS))),
+    ("rename", |path, _, random| fs::rename(path, beside(path, random))),
+    ("two names exchanged", |path, other, _| {
+        Ok(rustix::fs::renameat_with(CWD, path, CWD, other, RenameFlags::EXCHANGE)?)
+    }),
+    ("hard link", |path, _, random| fs::hard_link(path, beside(path, random))),
+    ("symbolic link", |path, other, random| {
+        let target =
+            if random.once_in(2) { other.as_os_str() } else { other.file_name().unwrap_or_default() };
+        let _ = fs::remove_file(path);
+        symlink(target, path)
+    }),
+    ("symbolic link to nothing or itself", |path, _, random| {
+        let targets = ["nowhere", ".", "..", "/", "/etc/passwd", "loop"];
+        let at = beside(path, random);
+        symlink(random.pick(&targets), at)
+    }),
+    ("file against folder", |path, _, random| {
+        if fs::symlink_metadata(path)?.is_dir() {
+            fs::remove_dir_all(path)?;
+            fs::write(path, random.pick(CONTENTS))
+        } else {
+            fs::remove_file(path)?;
+            fs::create_dir(path)
+        }
+    }),
+    ("other case", |path, _, _| {
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        let swapped: Vec<u8> =
+            name.iter().map(|b| if b.is_ascii_alphabetic() { b ^ 0x20 } else { *b }).collect();
+        fs::rename(path, path.with_file_name(OsStr::from_bytes(&swapped)))
+    }),
+    ("removal", |path, _, _| {
+        if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    }),
+    ("pipe", |path, _, random| {
+        Ok(rustix::fs::mknodat(CWD, beside(path, random), rustix::fs::FileType::Fifo, Mode::RUSR, 0)?)
+    }),
+    ("rewritten with the same bytes", |path, _, _| fs::write(path, fs::read(path)?)),
+    ("nothing", |_, _, _| Ok(())),
+];
+
 /// One random edit; returns what it was. An edit that cannot be done here (a folder is not empty, say) is none.
 pub fn edit(folder: &Path, random: &mut Random) -> String {
     let all = walk(folder);
     let path = if all.is_empty() { folder.join("a") } else { random.pick(&all).clone() };
     let other = if all.is_empty() { folder.join("f") } else { random.pick(&all).clone() };
-    let edits: &[(&str, fn(&Path, &Path, &mut Random) -> io::Result<()>)] = &[
-        ("content, same size and mtime", same_size_and_time),
-        ("content, same size and mtime", same_size_and_time),
-        ("content by a renamed file, same size and mtime", renamed_same_size_and_time),
-        ("content", |path, _, random| fs::write(path, random.pick(CONTENTS))),
-        ("content appended", |path, _, _| File::options().append(true).open(path)?.write_all(b"+")),
-        ("content, mtime in the future", |path, _, random| {
-            fs::write(path, random.pick(CONTENTS))?;
-            set_time(path, SystemTime::now() + Duration::from_secs(86_400))
-        }),
-        ("mtime alone", |path, _, random| {
-            set_time(path, SystemTime::UNIX_EPOCH + Duration::from_secs(random.next() % 2_000_000_000))
-        }),
-        ("mode", |path, _, random| {
-            if fs::symlink_metadata(path)?.is_symlink() {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
-            let modes = [0o644, 0o600, 0o755, 0o700, 0o4755, 0o2755, 0o1777, 0o444];
-            fs::set_permissions(path, Permissions::from_mode(*random.pick(&modes)))
-        }),
-        ("owner", |path, _, random| {
-            std::os::unix::fs::lchown(path, Some(random.below(3) as u32), Some(random.below(3) as u32))
-        }),
-        ("attribute", |path, _, random| {
-            let value: &[u8] = if random.once_in(2) { b"1" } else { b"2" };
-            Ok(rustix::fs::lsetxattr(path, "user.mark", value, XattrFlags::empty())?)
-        }),
-        ("new file", |path, _, random| fs::write(beside(path, random), random.pick(CONTENTS))),
-        ("new folder", |path, _, random| fs::create_dir(beside(path, random))),
-        ("new file in the folder", |path, _, random| {
-            fs::write(path.join(name(random)), random.pick(CONTENTS))
-        }),
-        ("rename", |path, _, random| fs::rename(path, beside(path, random))),
-        ("two names exchanged", |path, other, _| {
-            Ok(rustix::fs::renameat_with(CWD, path, CWD, other, RenameFlags::EXCHANGE)?)
-        }),
-        ("hard link", |path, _, random| fs::hard_link(path, beside(path, random))),
-        ("symbolic link", |path, other, random| {
-            let target =
-                if random.once_in(2) { other.as_os_str() } else { other.file_name().unwrap_or_default() };
-            let _ = fs::remove_file(path);
-            symlink(target, path)
-        }),
-        ("symbolic link to nothing or itself", |path, _, random| {
-            let targets = ["nowhere", ".", "..", "/", "/etc/passwd", "loop"];
-            let at = beside(path, random);
-            symlink(random.pick(&targets), at)
-        }),
-        ("file against folder", |path, _, random| {
-            if fs::symlink_metadata(path)?.is_dir() {
-                fs::remove_dir_all(path)?;
-                fs::write(path, random.pick(CONTENTS))
-            } else {
-                fs::remove_file(path)?;
-                fs::create_dir(path)
-            }
-        }),
-        ("other case", |path, _, _| {
-            let name = path.file_name().unwrap_or_default().as_bytes();
-            let swapped: Vec<u8> =
-                name.iter().map(|b| if b.is_ascii_alphabetic() { b ^ 0x20 } else { *b }).collect();
-            fs::rename(path, path.with_file_name(OsStr::from_bytes(&swapped)))
-        }),
-        ("removal", |path, _, _| {
-            if fs::symlink_metadata(path)?.is_dir() {
-                fs::remove_dir_all(path)
-            } else {
-                fs::remove_file(path)
-            }
-        }),
-        ("pipe", |path, _, random| {
-            Ok(rustix::fs::mknodat(CWD, beside(path, random), rustix::fs::FileType::Fifo, Mode::RUSR, 0)?)
-        }),
-        ("rewritten with the same bytes", |path, _, _| fs::write(path, fs::read(path)?)),
-        ("nothing", |_, _, _| Ok(())),
-    ];
-    let (what, change) = random.pick(edits);
+    let table = *random.pick(&[OF_CONTENT, OF_NAMES]);
+    let (what, change) = random.pick::<Edit>(table);
     // Reading a pipe would wait for a writer.
     let is_pipe = fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir() && !m.is_symlink());
     if is_pipe {
