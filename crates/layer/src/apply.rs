@@ -4,7 +4,7 @@
 //! whatever is in the way is removed without following it. Sources: OCI image spec `layer.md` (whiteouts),
 //! overlayfs documentation (0:0 character devices, opaque directories), umoci `oci/layer/tar_extract.go` (hazards).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -94,7 +94,11 @@ pub(crate) struct Unpacker<'a> {
     /// The directory of the last entry: entries of one directory usually stand together.
     parent: Option<(Vec<u8>, OwnedFd)>,
     /// Directories with their times, set at the end because making entries changes them.
-    times: Vec<(Vec<u8>, Timestamps)>,
+    times: BTreeMap<Vec<u8>, Timestamps>,
+    /// Directories that were made because a path needs them, with their turn; those that are listed later leave it.
+    implied: BTreeMap<Vec<u8>, usize>,
+    /// How many were made so far.
+    turns: usize,
     /// Paths that this layer has whited out so far: a directory made there hides what was below.
     whiteouts: BTreeSet<Vec<u8>>,
     buffer: Vec<u8>,
@@ -108,7 +112,9 @@ impl<'a> Unpacker<'a> {
             limits,
             applied: Applied::default(),
             parent: None,
-            times: Vec::new(),
+            times: BTreeMap::new(),
+            implied: BTreeMap::new(),
+            turns: 0,
             whiteouts: BTreeSet::new(),
             buffer: vec![0; COPY_BYTES],
         }
@@ -133,6 +139,10 @@ impl<'a> Unpacker<'a> {
                 rustix::fs::futimens(&directory, &times).map_err(Error::io("set the time of", &path))?;
             }
         }
+        let mut implied: Vec<_> = std::mem::take(&mut self.implied).into_iter().collect();
+        implied.sort_unstable_by_key(|(_, turn)| *turn);
+        let path = |(bytes, _)| PathBuf::from(std::ffi::OsString::from_vec(bytes));
+        self.applied.implied_dirs = implied.into_iter().map(path).collect();
         Ok(self.applied)
     }
 
@@ -229,7 +239,8 @@ impl<'a> Unpacker<'a> {
         let above = self.parent(above)?;
         match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => {
-                self.applied.implied_dirs.push(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())));
+                self.turns += 1;
+                self.implied.insert(path.to_vec(), self.turns);
             }
             Err(Errno::EXIST) => {
                 return Err(Error::invalid(path, "a link that leads nowhere stands in the way"));
@@ -291,15 +302,13 @@ impl<'a> Unpacker<'a> {
         if self.whiteouts.remove(&entry.path) {
             set_opaque(&directory).map_err(failed("mark"))?;
         }
-        self.applied
-            .implied_dirs
-            .retain(|p| std::os::unix::ffi::OsStrExt::as_bytes(p.as_os_str()) != entry.path);
+        self.implied.remove(&entry.path);
         self.directory_metadata(directory.as_fd(), entry)
     }
 
     fn directory_metadata(&mut self, directory: BorrowedFd<'_>, entry: &Entry) -> Result<(), Error> {
         set_owner_mode_xattrs(directory, entry).map_err(Error::io("set the attributes of", &entry.path))?;
-        self.times.push((entry.path.clone(), times(entry)));
+        self.times.insert(entry.path.clone(), times(entry));
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 
 mod add_git;
 mod add_url;
+mod advisories;
 mod archives;
 mod attestations;
 mod build_flags;

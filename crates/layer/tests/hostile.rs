@@ -1,0 +1,281 @@
+//! Layers and archives that somebody made to do harm: nothing is written outside the root, time and memory stay
+//! bounded, and the error names the culprit. Advisories of other tar readers stand at their cases.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails may panic anywhere")]
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use jettison_layer::{ApplyOptions, Error, Limits, apply, unpack_archive};
+
+/// A tar, member by member.
+#[derive(Default)]
+struct Tar(Vec<u8>);
+
+impl Tar {
+    fn member(mut self, name: &[u8], kind: u8, link: &[u8], size: u64, body: &[u8]) -> Self {
+        let mut header = [0_u8; 512];
+        header[..name.len()].copy_from_slice(name);
+        let mut field =
+            |at: usize, text: String| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        field(100, "0000755\0".to_owned());
+        field(108, "0000000\0".to_owned());
+        field(116, "0000000\0".to_owned());
+        field(124, format!("{size:011o}\0"));
+        field(136, "00000000000\0".to_owned());
+        field(148, "        ".to_owned());
+        field(257, "ustar\x0000".to_owned());
+        header[156] = kind;
+        header[157..157 + link.len()].copy_from_slice(link);
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self.0.extend(header);
+        self.0.extend(body);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, name: &str, body: &str) -> Self {
+        self.member(name.as_bytes(), b'0', b"", body.len() as u64, body.as_bytes())
+    }
+
+    fn directory(self, name: &str) -> Self {
+        self.member(name.as_bytes(), b'5', b"", 0, b"")
+    }
+
+    fn symlink(self, name: &str, target: &str) -> Self {
+        self.member(name.as_bytes(), b'2', target.as_bytes(), 0, b"")
+    }
+
+    fn hard_link(self, name: &str, target: &str) -> Self {
+        self.member(name.as_bytes(), b'1', target.as_bytes(), 0, b"")
+    }
+
+    /// A PAX header for the member that follows.
+    fn pax(self, records: &[(&str, &str)]) -> Self {
+        let mut text = Vec::new();
+        for (key, value) in records {
+            let rest = format!(" {key}={value}\n");
+            let mut length = rest.len() + 1;
+            while format!("{length}{rest}").len() != length {
+                length = format!("{length}{rest}").len();
+            }
+            text.extend(format!("{length}{rest}").into_bytes());
+        }
+        self.member(b"pax", b'x', b"", text.len() as u64, &text)
+    }
+
+    /// GNU's long name for the member that follows.
+    fn gnu_name(self, name: &str) -> Self {
+        let body = [name.as_bytes(), b"\0"].concat();
+        self.member(b"././@LongLink", b'L', b"", body.len() as u64, &body)
+    }
+}
+
+/// A folder with a root to unpack into and a file beside it that must stay as it is.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("root")).unwrap();
+        fs::write(dir.path().join("canary"), "alive").unwrap();
+        Self(dir)
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.0.path().join("root")
+    }
+
+    fn outside(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut names: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["canary", "root"], "something was written outside the root");
+        assert_eq!(fs::read_to_string(self.0.path().join("canary")).unwrap(), "alive");
+    }
+}
+
+/// Unpacks as a layer and as an archive of ADD; both must behave.
+fn both(place: impl Fn() -> Place, make: impl Fn(&Place) -> Tar) -> [(Place, Result<(), Error>); 2] {
+    let layer = place();
+    let tar = make(&layer).0;
+    let result = apply(&mut &tar[..], open(&layer.root()).as_fd(), &ApplyOptions::default()).map(drop);
+    let tree = place();
+    let tar = make(&tree).0;
+    let unpacked = unpack_archive(&mut &tar[..], open(&tree.root()).as_fd(), None, &Limits::default());
+    [(layer, result), (tree, unpacked.map(drop))]
+}
+
+fn open(path: &Path) -> fs::File {
+    fs::File::open(path).unwrap()
+}
+
+#[track_caller]
+fn refused(make: impl Fn(&Place) -> Tar, culprit: &str) {
+    for (_place, result) in both(Place::new, make) {
+        let message = result.expect_err("it must be refused").to_string();
+        assert!(message.contains(culprit), "{message:?} should name {culprit:?}");
+    }
+}
+
+#[track_caller]
+fn stays_inside(make: impl Fn(&Place) -> Tar) {
+    // The guard is the place itself.
+    drop(both(Place::new, make));
+}
+
+/// CVE-2001-1267 (GNU tar), CVE-2007-4559 (Python).
+#[test]
+fn names_that_lead_upwards_are_refused() {
+    for name in ["../evil", "a/../../evil", "/../evil", "a/b/../../../evil", ".."] {
+        refused(|_| Tar::default().file(name, "x"), "..");
+    }
+    refused(|_| Tar::default().pax(&[("path", "../evil")]).file("harmless", "x"), "../evil");
+    refused(|_| Tar::default().gnu_name("../evil").file("harmless", "x"), "../evil");
+    refused(|_| Tar::default().file("a", "x").hard_link("b", "../canary"), "../canary");
+}
+
+#[test]
+fn absolute_names_lie_below_the_root() {
+    for (place, result) in both(Place::new, |p| Tar::default().file(&format!("{}/canary", p.outside()), "x"))
+    {
+        result.unwrap();
+        let inside = place.root().join(format!(".{}/canary", place.outside()));
+        assert_eq!(fs::read_to_string(inside).unwrap(), "x");
+    }
+}
+
+/// CVE-2021-38511 and CVE-2018-20990 (tar of Rust), CVE-2021-32803, CVE-2021-37701, CVE-2021-37712 (tar of Node),
+/// CVE-2002-1216 (GNU tar).
+#[test]
+fn links_lead_nowhere_outside() {
+    let outside = |p: &Place| p.outside().to_owned();
+    stays_inside(|p| Tar::default().symlink("l", &outside(p)).file("l/evil", "x"));
+    stays_inside(|p| Tar::default().symlink("l", &outside(p)).directory("l/evil"));
+    stays_inside(|p| Tar::default().symlink("l", &format!("{}/canary", outside(p))).file("l", "x"));
+    stays_inside(|p| {
+        Tar::default().symlink("l", "../../../../../../../../..").file(&format!("l{}/evil", outside(p)), "x")
+    });
+    stays_inside(|p| {
+        Tar::default().directory("d").file("d/a", "x").symlink("d", &outside(p)).file("d/evil", "x")
+    });
+    stays_inside(|p| Tar::default().symlink("a", "b").symlink("b", &outside(p)).file("a/evil", "x"));
+    stays_inside(|p| {
+        Tar::default().symlink("l", &format!("{}/canary", outside(p))).hard_link("h", "l").file("h", "x")
+    });
+    stays_inside(|p| Tar::default().hard_link("h", &format!("{}/canary", outside(p))).file("h", "x"));
+    stays_inside(|p| Tar::default().symlink("l", &outside(p)).hard_link("h", "l/canary").file("h", "x"));
+    stays_inside(|p| {
+        Tar::default().symlink("l", &outside(p)).file("l/.wh.canary", "").file("l/.wh..wh..opq", "")
+    });
+    stays_inside(|_| Tar::default().symlink("l", "l").file("l/x", "x"));
+}
+
+/// CVE-2025-62518 (tar of tokio): the size of a PAX header counts, not the one beside it; else the content of a file
+/// is read as further members.
+#[test]
+fn the_content_of_a_file_is_no_member() {
+    let inner = Tar::default().file("smuggled", "x").0;
+    for (place, result) in both(Place::new, |_| {
+        let size = inner.len().to_string();
+        Tar::default().pax(&[("size", &size)]).member(b"outer", b'0', b"", 0, &inner).file("after", "y")
+    }) {
+        result.unwrap();
+        assert!(!place.root().join("smuggled").exists());
+        assert_eq!(fs::metadata(place.root().join("outer")).unwrap().len(), inner.len() as u64);
+        assert_eq!(fs::read_to_string(place.root().join("after")).unwrap(), "y");
+    }
+}
+
+#[test]
+fn whiteouts_hide_a_name_and_nothing_else() {
+    for name in [".wh.", ".wh..", ".wh...", "d/.wh.."] {
+        let place = Place::new();
+        let tar = Tar::default().directory("d").file(name, "").0;
+        let message = apply(&mut &tar[..], open(&place.root()).as_fd(), &ApplyOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(".wh."), "{message}");
+    }
+}
+
+#[test]
+fn names_that_no_kernel_takes_are_refused() {
+    let long = "n".repeat(64 << 10);
+    refused(|_| Tar::default().pax(&[("path", &long)]).file("short", "x"), "path");
+    refused(|_| Tar::default().gnu_name(&long).file("short", "x"), "path");
+    let component = "c".repeat(300);
+    refused(|_| Tar::default().pax(&[("path", &component)]).file("short", "x"), &component[..40]);
+}
+
+#[test]
+fn sizes_that_lie_are_refused() {
+    refused(|_| Tar::default().member(b"short", b'0', b"", 1 << 30, b"few"), "");
+    refused(|_| Tar::default().pax(&[("size", "18446744073709551615")]).file("huge", "x"), "");
+    refused(|_| Tar::default().pax(&[("size", "9223372036854775807")]).file("huge", "x"), "");
+}
+
+#[test]
+fn duplicates_leave_the_last_one() {
+    for (place, result) in both(Place::new, |_| {
+        let tar = Tar::default().file("a", "first").directory("a").file("a/b", "x").file("a", "last");
+        tar.file("b", "1").hard_link("c", "b").file("b", "2")
+    }) {
+        result.unwrap();
+        let read = |name: &str| fs::read_to_string(place.root().join(name)).unwrap();
+        assert_eq!((read("a"), read("b"), read("c")), ("last".to_owned(), "2".to_owned(), "1".to_owned()));
+    }
+}
+
+/// Endless members, made as they are read.
+struct Endless {
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let n = out.len().min(self.block.len() - self.at);
+        out[..n].copy_from_slice(&self.block[self.at..self.at + n]);
+        self.at = (self.at + n) % self.block.len();
+        Ok(n)
+    }
+}
+
+#[test]
+fn entries_and_bytes_without_end_stop_at_the_limit() {
+    let limits = Limits { entries_max: 20_000, bytes_max: 1 << 20 };
+    let place = Place::new();
+    let options = ApplyOptions { limits };
+    let mut entries = Endless { block: Tar::default().directory("d").0, at: 0 };
+    let message = apply(&mut entries, open(&place.root()).as_fd(), &options).unwrap_err().to_string();
+    assert!(message.contains("20000") || message.contains("entries"), "{message}");
+    let body = "0".repeat(4096);
+    let mut bytes = Endless { block: Tar::default().file("f", &body).0, at: 0 };
+    let message = apply(&mut bytes, open(&place.root()).as_fd(), &options).unwrap_err().to_string();
+    assert!(message.contains("bytes"), "{message}");
+}
+
+/// Directories that paths need and that are listed afterwards were searched for one by one.
+#[test]
+fn many_directories_that_are_listed_late_take_no_time() {
+    let place = Place::new();
+    let mut tar = Tar::default();
+    for number in 0..4_000 {
+        tar = tar.file(&format!("d{number}/f"), "");
+    }
+    for number in 0..4_000 {
+        tar = tar.directory(&format!("d{number}"));
+    }
+    let applied = apply(&mut &tar.0[..], open(&place.root()).as_fd(), &ApplyOptions::default()).unwrap();
+    assert_eq!(applied.implied_dirs.len(), 0);
+}
