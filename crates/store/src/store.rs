@@ -107,7 +107,8 @@ const PRIVATE: [&str; 3] = ["snapshots", "caches", "tmp"];
 fn close_to_others(folder: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = fs::metadata(folder).map_err(Error::io("read", folder))?;
-    if metadata.permissions().mode() & 0o077 == 0 {
+    let is_closed = metadata.permissions().mode().trailing_zeros() >= 6;
+    if is_closed {
         return Ok(());
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
