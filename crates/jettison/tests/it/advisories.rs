@@ -75,23 +75,29 @@ fn cve_2025_31133_and_2019_19921_masks_hold_whatever_the_image_has_prepared() {
     let dockerfile = "FROM busybox AS evil\nRUN rm -rf /tmp/* && mkdir /etc/p\n\
                       FROM scratch\nCOPY --from=evil / /\nCOPY --from=evil /etc/p /fake\n\
                       RUN cat /proc/keys /proc/timer_list 2>/dev/null | head -c 1 | wc -c > /seen; \
-                      (echo c > /proc/sysrq-trigger) 2>/dev/null && echo open >> /seen; \
-                      (echo x > /proc/sys/kernel/core_pattern) 2>/dev/null && echo open >> /seen; true\n";
+                      (echo h > /proc/sysrq-trigger) 2>/dev/null && echo open >> /seen; \
+                      (cp /proc/sys/kernel/core_pattern /tmp/core; cat /tmp/core > /proc/sys/kernel/core_pattern) 2>/dev/null && echo open >> /seen; true\n";
     assert_eq!(seen(&jettison, dockerfile), "0");
-    let links = folder("FROM scratch\nADD root.tar /\nRUN [\"/bin/busybox\", \"true\"]\n", &[]);
+    // Where /proc and its like are links, what is mounted lies where they lead, inside of the image, with its masks.
+    let script = "B=/bin/busybox; n=$($B cat /proc/keys /proc/timer_list 2>/dev/null | $B wc -c); [ \"$n\" = 0 ] || exit 9; \
+                  ($B cp /proc/sys/kernel/core_pattern /core; $B cat /core > /proc/sys/kernel/core_pattern) 2>/dev/null && exit 8; \
+                  (echo h > /proc/sysrq-trigger) 2>/dev/null && exit 7; exit 0";
+    let dockerfile = format!(
+        "FROM scratch\nADD root.tar /\nRUN {}\n",
+        serde_json::json!(["/bin/busybox", "sh", "-c", script])
+    );
+    let links = folder(&dockerfile, &[]);
     let tree = links.path().join("root");
     fs::create_dir_all(tree.join("bin")).unwrap();
-    fs::create_dir_all(tree.join("elsewhere")).unwrap();
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists()).unwrap();
     fs::copy(busybox, tree.join("bin/busybox")).unwrap();
     for name in ["proc", "sys", "dev"] {
-        std::os::unix::fs::symlink("/elsewhere", tree.join(name)).unwrap();
+        fs::create_dir_all(tree.join("elsewhere").join(name)).unwrap();
+        std::os::unix::fs::symlink(format!("/elsewhere/{name}"), tree.join(name)).unwrap();
     }
     let tar = links.path().join("root.tar");
     crate::fixture::program("tar", &["-cf", tar.to_str().unwrap(), "-C", tree.to_str().unwrap(), "."]).ok();
-    let ran = jettison.try_build(links.path(), &[]);
-    assert_ne!(ran.code, 0, "a link in place of /proc must be refused");
-    assert!(ran.stderr.contains("/proc") || ran.stderr.contains("/dev"), "{}", ran.stderr);
+    jettison.build(links.path(), &[]);
 }
 
 /// BuildKit: removing the mount points of a step followed links that the step had put in their place.
