@@ -84,12 +84,12 @@ pub(crate) fn for_a_while(target: &str, entry: fn(&[u8])) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         let input = changed(&corpus, &mut random);
-        if let Err(panic) = std::panic::catch_unwind(|| entry(&input)) {
-            let path = folder.join(format!("found-{:016x}", random.0));
-            std::fs::write(&path, &input).expect("a file can be written");
-            eprintln!("kept in {}", path.display());
-            std::panic::resume_unwind(panic);
-        }
+        let Err(panic) = std::panic::catch_unwind(|| entry(&input)) else { continue };
+        let path = folder.join(format!("found-{:016x}", random.0));
+        std::fs::write(&path, &input).expect("a file can be written");
+        let why =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        panic!("{}: {}", path.display(), why.unwrap_or("no text"));
     }
 }
 

@@ -75,9 +75,18 @@ impl Images<'_> {
         for (offset, cell) in unpacked.into_iter().enumerate() {
             let layer = cell.into_inner().unwrap_or_else(PoisonError::into_inner);
             let layer = layer.expect("every wanted layer was unpacked or an error was returned");
-            let snapshot = Self::stack(layer, parent.as_ref())?;
-            self.store.record_layer_snapshot(&chain[first_missing + offset], &snapshot)?;
-            parent = Some(snapshot);
+            let chain_id = &chain[first_missing + offset];
+            // Another image with these layers may have been unpacked meanwhile. Then its snapshot counts: results of
+            // steps stand on it already.
+            let _guard = self.store.lock_step(&format!("stack-{}", chain_id.hex()))?;
+            parent = Some(match self.store.layer_snapshot(chain_id)? {
+                Some(theirs) => theirs,
+                None => {
+                    let snapshot = Self::stack(layer, parent.as_ref())?;
+                    self.store.record_layer_snapshot(chain_id, &snapshot)?;
+                    snapshot
+                }
+            });
         }
         Ok(parent)
     }
