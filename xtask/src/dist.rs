@@ -23,7 +23,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     let mut cargo = repository::cargo();
     // `+crt-static` links the C library in; glibc's is used because its allocator is the faster one by far.
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    // Tables for unwinding serve nobody where a panic ends the program.
+    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C force-unwind-tables=no");
     process::run(cargo.args(["build", "--release", "--package", "jettison", "--target", TARGET]))?;
     let built = repository::target().join(TARGET).join("release/jettison");
     let folder = repository::root().join("dist");

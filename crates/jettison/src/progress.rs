@@ -68,6 +68,26 @@ pub(crate) fn transfer<T>(
 }
 
 fn view_mode(mode: Progress) -> Mode {
+    let mode = view_of(mode);
+    if mode == Mode::Terminal {
+        restore_terminal_on_panic();
+    }
+    mode
+}
+
+/// A panic ends the program at once; nobody else would show the cursor again.
+fn restore_terminal_on_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let earlier = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let _ = write!(std::io::stderr(), "{}", ui::RESTORE);
+            earlier(panic);
+        }));
+    });
+}
+
+fn view_of(mode: Progress) -> Mode {
     match mode {
         Progress::Auto if environment::stderr_is_terminal() => Mode::Terminal,
         Progress::Auto | Progress::Plain => Mode::Plain,

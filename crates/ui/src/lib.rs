@@ -27,6 +27,7 @@ pub use frame::{Size, final_frame, frame};
 pub use line::{Line, Segment, Tone};
 pub use model::{Origin, State, Status, Task};
 pub use page::page;
+pub use painter::RESTORE;
 pub use plain::Plain;
 pub use rawjson::RawJson;
 pub use summary::summary;

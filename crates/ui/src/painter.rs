@@ -16,6 +16,10 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
 const BEGIN_UPDATE: &str = "\u{1b}[?2026h";
 const END_UPDATE: &str = "\u{1b}[?2026l";
 
+/// Gives a terminal back as it was, whatever was painted last. For whoever ends the program without
+/// [`View::finish`](crate::View::finish).
+pub const RESTORE: &str = "\u{1b}[?7h\u{1b}[?25h";
+
 /// Paints frames over each other.
 #[derive(Debug, Default)]
 pub(crate) struct Painter {
