@@ -268,11 +268,16 @@ impl Build<'_> {
         let mut names: Vec<Reference> = self.request.tags.clone();
         let mut pushes = Vec::new();
         for output in &self.request.outputs {
-            if let Output::Image { names: more, push, .. } = output {
-                names.extend(more.iter().filter(|n| !self.request.tags.contains(n)).cloned());
-                if *push {
-                    pushes = names.clone();
-                }
+            let Output::Image { names: more, push, by_digest, .. } = output else { continue };
+            if *by_digest {
+                let named = |name: &Reference| name.with_digest(manifest.digest.clone());
+                pushes.extend(more.iter().filter(|_| *push).map(named));
+                continue;
+            }
+            names.extend(more.iter().filter(|n| !self.request.tags.contains(n)).cloned());
+            if *push {
+                pushes
+                    .extend(names.iter().filter(|name| !pushes.contains(name)).cloned().collect::<Vec<_>>());
             }
         }
         for name in &names {

@@ -107,7 +107,7 @@ impl BuildRequest {
     pub(crate) fn names(&self) -> Vec<Reference> {
         let mut names = self.tags.clone();
         for output in &self.outputs {
-            if let Output::Image { names: more, .. } = output {
+            if let Output::Image { names: more, by_digest: false, .. } = output {
                 names.extend(more.iter().filter(|name| !self.tags.contains(name)).cloned());
             }
         }
