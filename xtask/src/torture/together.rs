@@ -128,13 +128,14 @@ impl Round<'_> {
     }
 }
 
+/// The failing one fails after the shared step: one that is stopped in the middle has to be run again by another.
 fn dockerfile(kind: usize) -> String {
     let last = if kind == KINDS - 1 { format!("RUN exit {RUN_FAILED}\n") } else { String::new() };
     format!(
         "FROM base0 AS shared\nCOPY . /all\n\
          RUN --mount=type=cache,target=/count echo x >> /count/shared; sleep 0.2; cat /all/* > /joined\n\
-         FROM base1 AS own\nRUN echo {kind} > /own; sleep 0.1\n{last}\
-         FROM base0\nCOPY --from=shared /joined /joined\nCOPY --from=own /own /own\nRUN cat /joined /own | sha256sum > /sum\n"
+         FROM base1 AS own\nRUN echo {kind} > /own; sleep 0.1\n\
+         FROM base0\nCOPY --from=shared /joined /joined\nCOPY --from=own /own /own\n{last}RUN cat /joined /own | sha256sum > /sum\n"
     )
 }
 
