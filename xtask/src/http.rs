@@ -17,8 +17,10 @@ pub fn get(port: u16, path: &str, accept: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    // Version 1.0: the body ends where the connection does, never in chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: {accept}\r\n\r\n")?;
+    // Version 1.0: the body ends where the connection does, never in chunks. One write: whoever answers after the first
+    // of several and closes would reset the connection, and the answer would be lost with it.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: {accept}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").context("the answer is not HTTP")?;
@@ -61,8 +63,13 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
-            let mut request = [0; 1024];
-            let _ = client.read(&mut request).unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut bytes = [0; 1024];
+                let length = client.read(&mut bytes).unwrap();
+                assert_ne!(length, 0, "the request ends too early");
+                request.extend_from_slice(&bytes[..length]);
+            }
             client.write_all(answer.as_bytes()).unwrap();
         });
         port
