@@ -19,6 +19,7 @@ mod results;
 mod scratch;
 mod snapshot;
 mod store;
+mod sweeper;
 mod tree;
 mod usage;
 

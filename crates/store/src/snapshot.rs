@@ -85,7 +85,8 @@ impl Store {
     /// Starts a snapshot on top of `parent`.
     pub fn begin_snapshot(&self, parent: Option<&SnapshotId>) -> Result<Draft> {
         let folder = self.temporary("s");
-        let (fs_dir, work) = (folder.join("fs"), folder.join("work"));
+        // Beside, so that the folder can become the snapshot while the work directory is still being removed.
+        let (fs_dir, work) = (folder.join("fs"), self.temporary("w"));
         for path in [&folder, &fs_dir, &work] {
             fs::create_dir(path).map_err(Error::io("make", path))?;
         }
@@ -266,10 +267,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Leaves what is kept, and says what that is: its bytes, and whether it changes nothing.
+    /// Says what is kept: its bytes, and whether it changes nothing.
     fn complete(&self) -> Result<(i64, bool)> {
-        // overlayfs leaves an unreadable folder in its work directory; only `fs` is kept.
-        remove_tree(&self.work).map_err(Error::io("remove", &self.work))?;
         let failed = Error::io("read", &self.fs);
         let measured = tree::measure(&self.fs).and_then(|measure| {
             let unchanged = measure.entries == 0 && self.root_is_like_below()?;
@@ -293,6 +292,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // After a commit there is nothing under this name.
         let _ = remove_tree(&self.folder);
+        self.store.sweeper.discard(std::mem::take(&mut self.work));
     }
 }
 

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use crate::files::FileMemory;
 use crate::lock::Lock;
+use crate::sweeper::Sweeper;
 use crate::{Error, Result, index, lock, scratch};
 
 /// A store. One value serves all threads of a process; any number of processes may have it open.
@@ -20,6 +21,7 @@ pub struct Store {
     own_lock: Arc<Lock>,
     connection: Arc<Mutex<Connection>>,
     pub(crate) files: Arc<FileMemory>,
+    pub(crate) sweeper: Arc<Sweeper>,
 }
 
 impl Store {
@@ -47,6 +49,7 @@ impl Store {
             own_lock: Arc::new(own_lock),
             connection: Arc::new(Mutex::new(connection)),
             files: Arc::default(),
+            sweeper: Arc::default(),
         };
         scratch::sweep(&store)?;
         store.check_after_restart()?;
@@ -96,6 +99,8 @@ impl Drop for Store {
         }
         // What fails to be written here is measured again next time.
         let _ = self.flush_file_digests();
+        // Dropped here, before the folder that it works in is removed.
+        drop(std::mem::take(&mut self.sweeper));
         let _ = crate::remove_tree(&self.own);
     }
 }
