@@ -1,16 +1,24 @@
-//! The launcher: a child of our program that waits, single-threaded and with nothing open, and copies itself whenever a
-//! sandbox is to be set up.
+//! The launcher: a child of our program that waits, single-threaded and with nothing open, and keeps a copy of itself
+//! ready for the next sandbox.
 //!
 //! To execute our own program anew for each step would cost a fifth of what a step costs: mapping and relocating some
 //! megabytes, of which the set-up needs little. Forking our process itself is no choice, for it has threads. So it is
 //! executed once, for the first step, and forked from then on. It never reads a spec, so no copy knows of another step.
 //!
+//! The copy is made ahead, while the step before runs, and has its namespaces by the time it is needed: they are the
+//! same for every step. So a step sees the host's mounts of the moment at which the one before it began.
+//!
 //! ```text
-//! our process                                launcher
-//!   five descriptors of the new child ──────▶ fork; the copy becomes *our* child (CLONE_PARENT), as if executed by us
-//!                  ◀────── its process number, or the error
-//!   end of socket (we died) ────────────────▶ ends
+//! our process                              launcher                             spare
+//!                                            fork ─────────────────────────────▶ *our* child (CLONE_PARENT), as if
+//!                                                                                executed by us; makes its namespaces
+//!   five descriptors of the new child ─────▶ passes them on ───────────────────▶ sets the sandbox up
+//!                                            forks the next one
+//!   end of socket (we died) ───────────────▶ ends ── end of socket ────────────▶ ends
 //! ```
+//!
+//! Nothing is answered here: the child speaks first on its own socket (`protocol.rs`), and if that ends instead, nobody
+//! has begun.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,8 +29,12 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
-use rustix::process::{Pid, setsid};
+use rustix::process::setsid;
 
+use crate::Error;
+use crate::child::{self, Prepared};
+use crate::error::Context as _;
+use crate::protocol::{self, Message};
 use crate::sys::{self, Fork};
 
 /// What a child starts with: standard input, output, errors, its end of the socket, its spec.
@@ -34,24 +46,23 @@ const REQUEST: [u8; 1] = *b"s";
 /// Our end of the socket to the launcher of this process, once there is one.
 static LAUNCHER: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
-/// Has a child set up a sandbox. `execute` starts a launcher and returns our end of its socket.
+/// Asks for a child that sets a sandbox up. `execute` starts a launcher and returns our end of its socket.
 pub(crate) fn start(
     descriptors: [BorrowedFd<'_>; DESCRIPTORS],
-    execute: impl Fn() -> Result<OwnedFd, crate::Error>,
-) -> Result<io::Result<Pid>, crate::Error> {
+    execute: impl Fn() -> Result<OwnedFd, Error>,
+) -> Result<(), Error> {
     let mut launcher = LAUNCHER.lock().unwrap_or_else(PoisonError::into_inner);
-    let there = match &*launcher {
-        // If somebody has killed it another one will do; it has not heard what we want.
-        Some(socket) => request(socket, &descriptors).is_ok(),
-        None => false,
-    };
-    if !there {
-        let socket = launcher.insert(execute()?);
-        if let Err(error) = request(socket, &descriptors) {
-            return Ok(Err(error));
-        }
+    // If somebody has killed it another one will do. (One that dies just now may still seem to hear.)
+    let is_asked = launcher.as_ref().is_some_and(|socket| request(socket, &descriptors).is_ok());
+    if !is_asked {
+        request(launcher.insert(execute()?), &descriptors).context("ask for a sandbox")?;
     }
-    Ok(launcher.as_ref().map_or(Err(io::ErrorKind::BrokenPipe.into()), answer))
+    Ok(())
+}
+
+/// Has another launcher executed next time. What this one has been asked for it still does, if it lives.
+pub(crate) fn give_up() {
+    *LAUNCHER.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 fn request(socket: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -62,46 +73,67 @@ fn request(socket: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(socket: &OwnedFd) -> io::Result<Pid> {
-    let mut answer = [0; size_of::<i32>()];
-    let length = loop {
-        match rustix::net::recv(socket, &mut answer, RecvFlags::empty()) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?.0,
+/// Plays the launcher. Returns in each copy, with what it has prepared; its descriptors are then those of a child that
+/// was executed, whatever they were before. The launcher itself ends when our process does.
+pub(crate) fn run(socket: OwnedFd) -> Prepared {
+    let _ = rustix::thread::set_name(c"jettison-launch");
+    // A request that came when there was no spare: it could not be made, or somebody has killed it.
+    let mut unserved = None;
+    loop {
+        let spare = match fork_spare() {
+            Ok(Spare::Itself(requests)) => {
+                // Or nobody would notice the end of the launcher before ours.
+                drop(socket);
+                return wait_as_spare(requests);
+            }
+            Ok(Spare::Waits(spare)) => Ok(spare),
+            Err(error) => Err(error),
+        };
+        let is_second_try = unserved.is_some();
+        let Some(descriptors) = unserved.take().or_else(|| next_request(&socket)) else { sys::exit(0) };
+        let given = spare.and_then(|spare| request(&spare, &descriptors.each_ref().map(OwnedFd::as_fd)));
+        match given {
+            Ok(()) => {}
+            Err(_) if !is_second_try => unserved = Some(descriptors),
+            Err(error) => {
+                let error = Error::System {
+                    action: "start the process that sets up the sandbox".to_owned(),
+                    errno: error.into(),
+                };
+                let control = &descriptors[protocol::CONTROL as usize];
+                let _ = protocol::send(control.as_fd(), &Message::Failed(error), None);
+            }
         }
-    };
-    if length != answer.len() {
-        return Err(io::ErrorKind::BrokenPipe.into());
-    }
-    match i32::from_ne_bytes(answer) {
-        errno if errno <= 0 => Err(io::Error::from_raw_os_error(-errno)),
-        pid => Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::InvalidData.into()),
     }
 }
 
-/// Plays the launcher. Returns in each copy, whose descriptors are then those of a child that was executed; the launcher
-/// itself ends when our process does.
-pub(crate) fn run(socket: &OwnedFd) {
-    let _ = rustix::thread::set_name(c"jettison-launch");
-    loop {
-        let Some(descriptors) = next_request(socket) else { sys::exit(0) };
-        let answer = match sys::fork_for_parent() {
-            Ok(Fork::Child) => {
-                // A session of its own, as if it had been executed by our process.
-                let _ = setsid();
-                if sys::become_standard(descriptors).is_err() {
-                    sys::exit(1);
-                }
-                return;
-            }
-            Ok(Fork::Parent(pid)) => pid.as_raw_nonzero().get(),
-            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        drop(descriptors);
-        if rustix::net::send(socket, &answer.to_ne_bytes(), SendFlags::NOSIGNAL).is_err() {
-            sys::exit(0);
-        }
+/// What [`fork_spare`] returns.
+enum Spare {
+    /// In the launcher: the socket to the copy.
+    Waits(OwnedFd),
+    /// In the copy: where it hears of its sandbox.
+    Itself(OwnedFd),
+}
+
+fn fork_spare() -> io::Result<Spare> {
+    let (ours, theirs) = protocol::channel()?;
+    Ok(match sys::fork_for_parent()? {
+        Fork::Child => Spare::Itself(theirs),
+        Fork::Parent(_) => Spare::Waits(ours),
+    })
+}
+
+/// Prepares what every sandbox needs, then waits until it is told of one.
+fn wait_as_spare(requests: OwnedFd) -> Prepared {
+    // A session of its own, as if it had been executed by our process.
+    let _ = setsid();
+    let prepared = child::prepare();
+    let Some(descriptors) = next_request(&requests) else { sys::exit(0) };
+    drop(requests);
+    if sys::become_standard(descriptors).is_err() {
+        sys::exit(1);
     }
+    prepared
 }
 
 /// Waits for a request; `None` when nobody is there any more to ask.

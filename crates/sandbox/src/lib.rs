@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `spec.rs` | the input: what to run, in which world |
 //! | `spawn.rs`, `protocol.rs` | our side: start the child, talk with it, wait, kill |
-//! | `launcher.rs` | what the child is a copy of, so that it costs a fork and no exec |
+//! | `launcher.rs` | what the child is a copy of, made ahead, so that a step waits for no fork and no exec |
 //! | `child/` | the other side, one file per concern, in the order in which it happens |
 //! | `stubs.rs` | mount points that had to be made, and how they disappear again |
 //! | `user_namespace.rs`, `id_ranges.rs` | becoming root of an own user namespace at start-up |

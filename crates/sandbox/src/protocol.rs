@@ -4,6 +4,7 @@
 //! ```text
 //! our process                         child (descriptors 3 and 4)
 //!   spec ──────── memfd, sealed by nature of being read once ───▶
+//!        ◀─────── Begun(process number)           there is a child, and it is ours to wait for
 //!        ◀─────── Started + pidfd of pid 1        the program was executed
 //!        ◀─────── Failed(error)                   it was not, and why
 //!        ◀─────── Exited(exit)                    it has ended, stubs are gone
@@ -45,6 +46,8 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// What the child says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
+    /// Said first, by the child itself. Before this it has done nothing that anybody could notice.
+    Begun(i32),
     /// The program was executed. Comes with a pidfd of pid 1.
     Started,
     /// The program was not executed.

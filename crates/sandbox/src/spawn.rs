@@ -65,15 +65,16 @@ pub struct Child {
 }
 
 impl Child {
-    /// Waits until the process and everything that it started have ended and the mount points made for it are gone.
+    /// Waits until the process and everything that it started have ended and the mount points made for it are gone. Its
+    /// mounts may take a moment longer: they end, at the latest, when this is dropped.
     ///
     /// # Errors
     /// [`Error::ChildVanished`] if the process that supervises it was killed from outside; nothing runs then either.
-    pub fn wait(mut self) -> Result<Exit, Error> {
+    pub fn wait(&mut self) -> Result<Exit, Error> {
         loop {
             match protocol::receive(self.setup.control.as_fd()).context("wait for the step")? {
                 Some((Message::Exited(exit), _)) => {
-                    self.setup.reap();
+                    self.setup.ends = true;
                     return Ok(exit);
                 }
                 Some((Message::Failed(error), _)) => return Err(error),
@@ -132,7 +133,7 @@ impl Killer {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.setup.reaped {
+        if !self.setup.reaped && !self.setup.ends {
             self.killer.kill();
         }
     }
@@ -143,6 +144,8 @@ impl Drop for Child {
 struct Setup {
     pid: OwnedFd,
     control: OwnedFd,
+    /// It has said its last word.
+    ends: bool,
     reaped: bool,
 }
 
@@ -173,7 +176,8 @@ impl Setup {
 impl Drop for Setup {
     fn drop(&mut self) {
         if !self.reaped {
-            // Whatever it is doing: without it and pid 1 (see `Child::drop`, which runs first) nothing is left.
+            // Whatever it is doing, if not ending: without it and pid 1 (see `Child::drop`, which runs first) nothing is
+            // left.
             let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Both);
             self.reap();
         }
@@ -191,33 +195,51 @@ pub fn spawn(spec: &Spec) -> Result<Child, Error> {
     if spec.argv.is_empty() {
         return Err(Error::EmptyCommand);
     }
-    let spec_file = send_to_file(spec).context("write the spec of the sandbox")?;
-    let mut setup;
+    if let Some(child) = try_to_spawn(spec)? {
+        return Ok(child);
+    }
+    // Somebody has killed the launcher while it heard us, or the child.
+    launcher::give_up();
+    try_to_spawn(spec)?.ok_or_else(|| Error::ChildVanished { status: "before it began".to_owned() })
+}
+
+/// `None` if there is no child, for it has not said that it begins.
+fn try_to_spawn(spec: &Spec) -> Result<Option<Child>, Error> {
     let (mut stdout, mut stderr) = (None, None);
-    match spec.stdio {
+    let control = match spec.stdio {
         Stdio::Piped => {
             // The writing end is closed at once: standard input is at its end.
             let (input, _) = io::pipe().context("make a pipe")?;
             let (read_out, write_out) = io::pipe().context("make a pipe")?;
             let (read_err, write_err) = io::pipe().context("make a pipe")?;
-            setup = start_sandbox([input.as_fd(), write_out.as_fd(), write_err.as_fd()], &spec_file)?;
             (stdout, stderr) = (Some(read_out), Some(read_err));
+            ask_for_sandbox([input.as_fd(), write_out.as_fd(), write_err.as_fd()], spec)?
         }
         Stdio::Inherit => {
             let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-            setup = start_sandbox([input.as_fd(), output.as_fd(), errors.as_fd()], &spec_file)?;
+            ask_for_sandbox([input.as_fd(), output.as_fd(), errors.as_fd()], spec)?
         }
-    }
+    };
+    let mut setup = match protocol::receive(control.as_fd()).context("talk with the sandbox")? {
+        Some((Message::Begun(pid), _)) => {
+            let pid =
+                Pid::from_raw(pid).ok_or_else(|| Error::Internal(format!("the sandbox is process {pid}")))?;
+            child(pid, control)?
+        }
+        Some((Message::Failed(error), _)) => return Err(error),
+        Some((other, _)) => return Err(Error::Internal(format!("the sandbox said {other:?} first"))),
+        None => return Ok(None),
+    };
     match protocol::receive(setup.control.as_fd()).context("talk with the sandbox")? {
         Some((Message::Started, Some(first))) => {
-            Ok(Child { stdout, stderr, setup, killer: Killer { first: Arc::new(first) } })
+            Ok(Some(Child { stdout, stderr, setup, killer: Killer { first: Arc::new(first) } }))
         }
         Some((Message::Failed(error), _)) => {
             setup.reap();
             Err(error)
         }
         None => Err(setup.vanished()),
-        Some((other, _)) => Err(Error::Internal(format!("the sandbox said {other:?} first"))),
+        Some((other, _)) => Err(Error::Internal(format!("the sandbox said {other:?}"))),
     }
 }
 
@@ -236,12 +258,14 @@ pub(crate) fn spawn_probe() -> Result<crate::Probe, Error> {
     }
 }
 
-/// Starts a child that sets a sandbox up.
-fn start_sandbox(standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup, Error> {
+/// Asks the launcher for a child that sets a sandbox up. Returns our end of its socket; nobody else of ours holds the
+/// other one.
+fn ask_for_sandbox(standard: [BorrowedFd<'_>; 3], spec: &Spec) -> Result<OwnedFd, Error> {
+    let spec = send_to_file(spec).context("write the spec of the sandbox")?;
     let (ours, theirs) = protocol::channel().context("make a socket")?;
     let [input, output, errors] = standard;
     let descriptors = [input, output, errors, theirs.as_fd(), spec.as_fd()];
-    let launched = launcher::start(descriptors, || {
+    launcher::start(descriptors, || {
         let nothing = send_to_file(&()).context("write the spec of the launcher")?;
         let (input, output) = io::pipe().context("make a pipe")?;
         let standard = [input.as_fd(), output.as_fd(), output.as_fd()];
@@ -249,7 +273,7 @@ fn start_sandbox(standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<Setup, Er
         let (_, socket) = execute(protocol::LAUNCHER_ROLE, standard, &nothing)?;
         Ok(socket)
     })?;
-    child(launched.context("start the process that sets up the sandbox")?, ours)
+    Ok(ours)
 }
 
 /// Starts a child in a role, by executing our own program.
@@ -274,7 +298,7 @@ fn execute(role: &str, standard: [BorrowedFd<'_>; 3], spec: &File) -> Result<(Pi
 fn child(pid: Pid, control: OwnedFd) -> Result<Setup, Error> {
     // It is our child and not yet reaped, so the number still means it.
     let pid = pidfd_open(pid, PidfdFlags::empty()).context("open a pidfd")?;
-    Ok(Setup { pid, control, reaped: false })
+    Ok(Setup { pid, control, ends: false, reaped: false })
 }
 
 /// Writes a value to a file in memory, ready to be read.

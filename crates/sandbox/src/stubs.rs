@@ -4,10 +4,10 @@
 //! unless the step has put something into it. Directories in which something was made get their times back at once, so
 //! the step sees them as they were, and a step that does nothing leaves no layer.
 //!
-//! The child that becomes pid 1 makes them; its parent, outside of the container and in a mount namespace where nothing
-//! covers the root, removes them. The list travels between the two as JSON.
+//! The child that becomes pid 1 makes them; its parent removes them, and what is mounted on them, when everything inside
+//! has ended. The list travels between the two as JSON.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -43,10 +43,11 @@ impl Stubs {
     }
 
     /// Removes what is still empty. What cannot be removed stays: this is tidying, not worth failing a step.
-    pub(crate) fn remove(&self, root: BorrowedFd<'_>) {
+    /// `uncover` is called before with each one's directory and name.
+    pub(crate) fn remove(&self, root: BorrowedFd<'_>, uncover: impl Fn(BorrowedFd<'_>, &OsStr)) {
         for path in self.made.iter().rev() {
             let path = PathBuf::from(OsString::from_vec(path.clone()));
-            let _ = remove_one(root, &path);
+            let _ = remove_one(root, &path, &uncover);
         }
     }
 }
@@ -70,13 +71,18 @@ impl Around for Recorder<'_> {
     }
 }
 
-fn remove_one(root: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
+fn remove_one(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    uncover: impl Fn(BorrowedFd<'_>, &OsStr),
+) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // The step may have put a link where one of our directories was; then it is no stub any more.
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = rustix::fs::openat2(root, folder, flags, Mode::empty(), resolve)?;
     let name = path.file_name().ok_or(Errno::INVAL)?;
+    uncover(parent.as_fd(), name);
     let stat = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let how = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => AtFlags::REMOVEDIR,
@@ -106,7 +112,6 @@ fn set_times(directory: BorrowedFd<'_>, times: &Timestamps) -> Result<(), Errno>
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
     use std::fs::File;
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
@@ -121,7 +126,7 @@ mod tests {
     }
 
     fn remove(root: &Path, stubs: &Stubs) {
-        stubs.remove(File::open(root).unwrap().as_fd());
+        stubs.remove(File::open(root).unwrap().as_fd(), |_, _| {});
     }
 
     fn mtime(path: &Path) -> (i64, i64) {

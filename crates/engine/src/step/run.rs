@@ -53,6 +53,7 @@ impl Build<'_> {
             return Err(Error::Canceled);
         }
         if exit.success() {
+            // Meanwhile the mounts end; whoever stands on this snapshot comes after both.
             return Ok(Some(draft.commit()?));
         }
         let tail = tail.lines();

@@ -105,7 +105,7 @@ fn execute(
         }
     };
     let spec = spec(args, config, root)?;
-    let child = sandbox::spawn(&spec)?;
+    let mut child = sandbox::spawn(&spec)?;
     let killer = child.killer();
     let guard = environment.cancel.guard(move || killer.kill());
     let exit = child.wait()?;

@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::process::{Signal, fchdir, set_parent_process_death_signal, setsid};
-use rustix::thread::UnshareFlags;
+use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::identity::User;
@@ -61,25 +60,20 @@ fn become_program(
     // A session of its own: no terminal, no signals meant for others.
     setsid().context("start a session")?;
 
-    // The current directory moves along into the copy of the mounts; descriptors do not.
-    fchdir(root.base()).context("enter the base")?;
-    sys::unshare(UnshareFlags::NEWNS).context("unshare the mount namespace")?;
-    let (base, directory) = root::open_here()?;
-
     // The system's mounts first, those of the step on top, the shallow ones before the deep ones.
     let insecure = spec.security == Security::Insecure;
-    let proc_mount = proc::mount_proc(&directory, stubs)?;
-    let sys_mount = proc::mount_sys(&directory, stubs, insecure)?;
-    let dev_mount = dev::mount(&directory, spec.shm_bytes, stubs)?;
+    let directory = root.directory();
+    let proc_mount = proc::mount_proc(directory, stubs)?;
+    let sys_mount = proc::mount_sys(directory, stubs, insecure)?;
+    let dev_mount = dev::mount(directory, spec.shm_bytes, stubs)?;
     if !insecure {
         // After /dev: the masks of files are its null device.
         proc::protect(&proc_mount, &sys_mount, &dev_mount)?;
     }
-    step_mounts::mount(spec, &base, &directory, stubs)?;
+    step_mounts::mount(spec, root.base(), directory, stubs)?;
     drop((proc_mount, sys_mount, dev_mount));
 
-    root::enter(&directory)?;
-    drop((base, directory));
+    root::enter(directory)?;
     ready(stubs)?;
 
     // As root, so that a directory only root may enter can be the working directory, as with runc.

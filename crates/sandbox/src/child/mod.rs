@@ -2,15 +2,14 @@
 //! and has done nothing else (`launcher.rs`), nothing inherited but five descriptors.
 //!
 //! ```text
-//! our process ──spawn──▶ supervisor (this file)          caller's pid and mount namespace … new ones
-//!                          1 unshare, root mounted, user known, working directory made
-//!                          2 fork ──────────▶ pid 1 (`first.rs`)      its own mount namespace
+//! our process ──spawn──▶ supervisor (this file)          caller's pid namespace, the sandbox's other ones
+//!                          1 unshare (ahead: `launcher.rs`), root mounted, user known, working directory made
+//!                          2 fork ──────────▶ pid 1 (`first.rs`)
 //!                          3 report, wait        mounts, privileges, exec
 //!                          4 remove stubs, report the end
 //! ```
 //!
-//! Two mount namespaces, because the supervisor must see the root without what the step mounts on it: that is how it
-//! removes the mount points again. Each step below says why it stands where it does.
+//! Each step below says why it stands where it does.
 
 mod capabilities;
 mod dev;
@@ -31,7 +30,9 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Mode;
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, umask, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal, umask, waitpid,
+};
 use rustix::thread::UnshareFlags;
 
 use crate::error::Context as _;
@@ -44,53 +45,76 @@ use crate::{Error, Exit, Network, Spec, launcher};
 pub(crate) fn run(role: &str) -> ! {
     // First of all: whatever else is open was left open by whoever started our process; a step must not have it.
     let closed = sys::close_range(protocol::FIRST_FOREIGN, false);
-    let result =
-        closed.and_then(|()| Ok((sys::inherited(protocol::CONTROL)?, sys::inherited(protocol::SPEC)?)));
-    let Ok((mut control, mut spec)) = result else { sys::exit(1) };
-    if role == protocol::LAUNCHER_ROLE {
-        launcher::run(&control);
-        // In a copy: the numbers mean something else now.
-        std::mem::forget((control, spec));
-        let Ok(own) = sys::inherited(protocol::CONTROL) else { sys::exit(1) };
-        control = own;
-        let Ok(own) = sys::inherited(protocol::SPEC) else { sys::exit(1) };
-        spec = own;
-    }
-    // We are executed through a descriptor, whose number would be our name in lists of processes.
-    let _ = rustix::thread::set_name(c"jettison-run");
+    let Ok(control) = closed.and_then(|()| sys::inherited(protocol::CONTROL)) else { sys::exit(1) };
     // What is made for the step must not depend on the umask of whoever called us.
     umask(Mode::from_raw_mode(0o022));
-    let message = if role == protocol::PROBE_ROLE {
-        Message::Probed(crate::probe::try_everything())
-    } else {
-        match supervise(&control, spec) {
-            Ok(exit) => Message::Exited(exit),
-            Err(error) => Message::Failed(error),
-        }
+    if role == protocol::PROBE_ROLE {
+        name_ourselves();
+        // If nobody listens any more, nobody needs to know.
+        let _ = protocol::send(control.as_fd(), &Message::Probed(crate::probe::try_everything()), None);
+        sys::exit(0)
+    }
+    let prepared = launcher::run(control);
+    // In a copy, whose descriptors are its own.
+    let (Ok(control), Ok(spec)) = (sys::inherited(protocol::CONTROL), sys::inherited(protocol::SPEC)) else {
+        sys::exit(1)
     };
-    // If nobody listens any more, nobody needs to know.
+    let own = Message::Begun(getpid().as_raw_nonzero().get());
+    if protocol::send(control.as_fd(), &own, None).is_err() {
+        // Given up already.
+        sys::exit(0)
+    }
+    let message = match supervise(&control, spec, prepared) {
+        Ok(exit) => Message::Exited(exit),
+        Err(error) => Message::Failed(error),
+    };
     let _ = protocol::send(control.as_fd(), &message, None);
     sys::exit(0)
 }
 
-fn supervise(control: &OwnedFd, spec: OwnedFd) -> Result<Exit, Error> {
+/// We are executed through a descriptor, whose number would be our name in lists of processes.
+fn name_ourselves() {
+    let _ = rustix::thread::set_name(c"jettison-run");
+}
+
+/// What is the same for every sandbox, done before anybody asks for one.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// How it went; said when somebody asks.
+    namespaces: Result<(), Error>,
+    /// See [`count_oom_kills`].
+    oom_kills: u64,
+}
+
+/// Prepares this process for a sandbox.
+pub(crate) fn prepare() -> Prepared {
+    name_ourselves();
+    let oom_kills = File::open(OOM_KILLS).map_or(0, |file| count_oom_kills(&file));
+    Prepared { namespaces: unshare_namespaces(), oom_kills }
+}
+
+fn unshare_namespaces() -> Result<(), Error> {
+    // Before any mount, so that every mount happens where nobody else can see it. The pid namespace takes effect for
+    // the next fork only: we stay outside, and what we fork becomes pid 1.
+    let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    sys::unshare(namespaces).context("unshare namespaces")?;
+    // Mounts of ours must not travel out, nor those of the host in.
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    mount_change("/", private).mounting("private propagation", "/")
+}
+
+fn supervise(control: &OwnedFd, spec: OwnedFd, prepared: Prepared) -> Result<Exit, Error> {
+    prepared.namespaces?;
     let mut text = Vec::new();
     File::from(spec).read_to_end(&mut text).context("read the spec")?;
     let spec: Spec = serde_json::from_slice(&text).map_err(|error| Error::Internal(error.to_string()))?;
     drop(text);
 
-    // Before any mount, so that every mount happens where nobody else can see it. The pid namespace takes effect for
-    // the next fork only: we stay outside, and what we fork becomes pid 1.
-    let namespaces = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
-    let network = if spec.network == Network::None { UnshareFlags::NEWNET } else { UnshareFlags::empty() };
-    sys::unshare(namespaces | network).context("unshare namespaces")?;
     // On its own, because kernels without control groups have none.
     let _ = sys::unshare(UnshareFlags::NEWCGROUP);
-    // Mounts of ours must not travel out, nor those of the host in.
-    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    mount_change("/", private).mounting("private propagation", "/")?;
     // As soon as there is a network namespace; needs its capabilities, which end with exec.
     if spec.network == Network::None {
+        sys::unshare(UnshareFlags::NEWNET).context("unshare the network namespace")?;
         network::bring_loopback_up()?;
     }
     rustix::system::sethostname(spec.hostname.as_bytes()).context("set the host name")?;
@@ -99,11 +123,12 @@ fn supervise(control: &OwnedFd, spec: OwnedFd) -> Result<Exit, Error> {
     let root = root::mount(&spec.root)?;
     // Before the step's mounts, as BuildKit does it: a mount over /etc/passwd changes nothing, and a working directory
     // that is made under a mount point stays in the layer.
-    let user = identity::resolve(root.directory(), &spec.user)?;
+    let user = identity::resolve(root.directory().as_fd(), &spec.user)?;
     root::make_working_directory(root.directory(), &spec.cwd, &user)?;
 
     let (report_in, report_out) = io::pipe().context("make a pipe")?;
-    let oom_kills = count_oom_kills();
+    // Opened now: once pid 1 has entered the root, so have we.
+    let oom_kills = File::open(OOM_KILLS).ok();
     let first = match sys::fork().context("fork")? {
         Fork::Child => first::run(&spec, &root, &user, report_out.into(), control),
         Fork::Parent(pid) => pid,
@@ -116,7 +141,7 @@ fn supervise(control: &OwnedFd, spec: OwnedFd) -> Result<Exit, Error> {
         Ok(stubs) => stubs,
         Err((stubs, error)) => {
             let _ = wait_for_end(first);
-            stubs.remove(root.directory());
+            root.remove(&stubs);
             return Err(error);
         }
     };
@@ -128,9 +153,9 @@ fn supervise(control: &OwnedFd, spec: OwnedFd) -> Result<Exit, Error> {
 
     let mut exit = wait(first, &first_fd, control.as_fd())?;
     let killed = exit.signal == Some(libc::SIGKILL) || exit.code == Some(128 + libc::SIGKILL);
-    exit.oom_killed = killed && count_oom_kills() > oom_kills;
+    exit.oom_killed = killed && oom_kills.is_some_and(|file| count_oom_kills(&file) > prepared.oom_kills);
     // After everything inside has ended (the end of pid 1 waits for that), so that nobody fills them again.
-    stubs.remove(root.directory());
+    root.remove(&stubs);
     Ok(exit)
 }
 
@@ -184,9 +209,14 @@ fn wait_for_end(first: Pid) -> Result<Exit, rustix::io::Errno> {
     }
 }
 
+/// Where the kernel counts.
+const OOM_KILLS: &str = "/proc/vmstat";
+
 /// How often the kernel has killed for lack of memory since it started, anywhere (also within control groups).
-fn count_oom_kills() -> u64 {
-    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+fn count_oom_kills(counters: &File) -> u64 {
+    let mut text = String::new();
+    let mut counters: &File = counters;
+    let _ = counters.read_to_string(&mut text);
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

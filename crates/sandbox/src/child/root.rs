@@ -8,7 +8,7 @@
 //!
 //! The base goes away with the old root when pid 1 pivots; the files stay alive through the mounts made of them.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
@@ -17,12 +17,13 @@ use rustix::process::{chroot, fchdir, pivot_root};
 use super::identity::User;
 use crate::error::Context as _;
 use crate::in_root::{Leaf, Make, Unobserved, resolve};
+use crate::stubs::Stubs;
 use crate::{Errno, Error, Root, mounts, overlay};
 
 /// Name of the mount point inside the base.
 const NAME: &str = "root";
 
-/// The mounted root, as the supervisor sees it: nothing is mounted on it.
+/// The mounted root.
 pub(super) struct MountedRoot {
     base: OwnedFd,
     directory: OwnedFd,
@@ -30,13 +31,23 @@ pub(super) struct MountedRoot {
 
 impl MountedRoot {
     /// The directory that will be `/`.
-    pub(super) fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+    pub(super) fn directory(&self) -> &OwnedFd {
+        &self.directory
     }
 
     /// The directory that holds it.
-    pub(super) fn base(&self) -> BorrowedFd<'_> {
-        self.base.as_fd()
+    pub(super) fn base(&self) -> &OwnedFd {
+        &self.base
+    }
+
+    /// Removes mount points, when nobody is inside any more.
+    pub(super) fn remove(&self, stubs: &Stubs) {
+        // A mount point cannot be removed in a namespace where something is mounted on it. (The root itself, with all
+        // that is on it, cannot be detached in a user namespace: it is as locked as the one that it replaced.)
+        stubs.remove(self.directory.as_fd(), |parent, name| {
+            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+            while fchdir(parent).and_then(|()| unmount(name, flags)).is_ok() {}
+        });
     }
 }
 
@@ -65,21 +76,12 @@ pub(super) fn mount(root: &Root) -> Result<MountedRoot, Error> {
 
 /// Makes the working directory, and what is missing above it, owned by the step's user (BuildKit does so, and they stay
 /// in the layer).
-pub(super) fn make_working_directory(root: BorrowedFd<'_>, path: &str, user: &User) -> Result<(), Error> {
+pub(super) fn make_working_directory(root: &OwnedFd, path: &str, user: &User) -> Result<(), Error> {
     let mut make = Make { leaf: Leaf::Directory, owner: (user.uid, user.gid), around: &mut Unobserved };
-    match resolve(root, path.as_ref(), Some(&mut make)) {
+    match resolve(root.as_fd(), path.as_ref(), Some(&mut make)) {
         Ok(_) => Ok(()),
         Err(errno) => Err(Error::WorkingDirectory { path: path.to_owned(), errno: Errno::from(errno) }),
     }
-}
-
-/// Opens the root in the mount namespace of pid 1, whose current directory is the base: the supervisor's descriptors
-/// lead to the mounts of its own namespace.
-pub(super) fn open_here() -> Result<(OwnedFd, OwnedFd), Error> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let base = openat(CWD, ".", flags, Mode::empty()).mounting("base", "/")?;
-    let directory = openat(&base, NAME, flags, Mode::empty()).mounting("root", "/")?;
-    Ok((base, directory))
 }
 
 /// Makes `directory` the root of this process and lets go of the old one.
