@@ -5,6 +5,7 @@
 //! measured; peers run in namespaces of their own (`isolation.rs`).
 
 mod measure;
+mod memory;
 mod peers;
 mod report;
 mod workloads;
@@ -34,7 +35,8 @@ const HELP: &str = "cargo xtask bench [OPTIONS]   (as root: the peers need it)
   --only NAME    only this workload; repeatable. There are: ";
 
 const HELP_REST: &str = "
-                 and `linear`: jettison alone, with 2,000 to 200,000 files and 10 to 400 steps
+                 and `linear`: jettison alone, with 2,000 to 200,000 files and 10 to 400 steps,
+                 and `memory`: its peak memory with a layer of 8 GB (needs 25 GB of disk)
   --peers LIST   whom to compare with, from buildkit,buildah; `none` for jettison alone [buildkit,buildah]
   --write        write docs/benchmarks.md as well
 ";
@@ -61,6 +63,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let scratch = Scratch::below(&parent, "run")?;
     let jettison = demo::program_and_bases(Profile::Release, vec![standin::GO])?;
     let registry = Registry::start(&scratch.path().join("registry"))?;
+    if options.only == [memory::MEMORY] {
+        return memory::run(&jettison, &registry, &scratch);
+    }
     push_base(&jettison, &registry)?;
     let builders = peers::start(&options.peers, &jettison, &registry, scratch.path())?;
     let mut rows = Vec::new();
@@ -110,7 +115,11 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
         // Sizes are compared, not builders.
         options.peers.clear();
     }
-    let is_known = |name: &str| name == workloads::LINEAR || names().contains(&name);
+    if options.only.len() > 1 && options.only.iter().any(|name| name == memory::MEMORY) {
+        bail!("`memory` is measured alone");
+    }
+    let is_known =
+        |name: &str| [workloads::LINEAR, memory::MEMORY].contains(&name) || names().contains(&name);
     if let Some(unknown) = options.only.iter().find(|name| !is_known(name)) {
         bail!("there is no workload {unknown:?}; there are {}", names().join(", "));
     }
