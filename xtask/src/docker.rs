@@ -37,6 +37,8 @@ impl Docker {
             .arg(folder.join("data"));
         // It must not touch the network of this machine; builds use it as it is.
         command.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
+        // For `--squash`.
+        command.arg("--experimental");
         if let Some(registry) = mirror {
             command.arg("--registry-mirror").arg(format!("http://127.0.0.1:{}", registry.port));
         }

@@ -1,12 +1,15 @@
-//! Layers of the result as blobs in the store: that of one snapshot, or several snapshots as one (`--squash`).
+//! Layers of the result as blobs in the store: that of one snapshot, several snapshots as one (`--squash`), or one of the
+//! base in another compression (`force-compression`).
 //!
 //! A layer is remembered by its snapshot and everything that decides its bytes, so the next build takes it as it is.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use jettison_layer::{self as layer, Contents, EncodeOptions, Entry};
-use jettison_store::{LayerRecord, SnapshotId};
+use jettison_layer::{self as layer, Contents, EncodeOptions, Encoded, Entry};
+use jettison_oci::{Descriptor, media_type};
+use jettison_store::{BlobWriter, LayerRecord, SnapshotId};
 
+use crate::assemble::Layer;
 use crate::build::Build;
 use crate::error::Error;
 use crate::filesystem;
@@ -110,8 +113,44 @@ impl Build<'_> {
         let mut blob = store.blob_writer_hashed_elsewhere()?;
         let encoded = layer::encode(entries, contents, &options, &store.chunks(), &mut blob);
         let encoded = encoded.map_err(Self::no_layer)?;
+        self.committed(blob, encoded)
+    }
+
+    /// Turns a layer of the base into one of this build's compression (`force-compression`), if it is another one.
+    pub(crate) fn recompress(&self, layer: &mut Layer) -> Result<(), Error> {
+        let (store, compression) = (self.images.store, self.compression());
+        let old = layer.descriptor.clone();
+        let now = match media_type::layer_compression(&old.media_type) {
+            Some(now) if now != compression.format => now,
+            _ => return Ok(()),
+        };
+        // It is remembered by its blob: there need not be a snapshot of it.
+        let parameters = format!("of {} {}", old.digest, self.layer_parameters());
+        let record = self.remembered(&SnapshotId::nothing(), &parameters, || {
+            let blob = store.open_blob(&old.digest)?;
+            let plain = layer::decompress(now, blob).map_err(Error::io("read", old.digest.to_string()))?;
+            let options = EncodeOptions {
+                compression: compression.format,
+                level: compression.level,
+                clamp_mtime_s: None,
+                threads: 1,
+            };
+            let mut blob = store.blob_writer_hashed_elsewhere()?;
+            let encoded = layer::recompress(plain, &options, &store.chunks(), &mut blob);
+            let encoded = encoded.map_err(Self::no_layer)?;
+            if encoded.diff_id != layer.diff_id {
+                let source = layer::Error::Damaged(format!("{} is not the layer of its image", old.digest));
+                return Err(Self::no_layer(source));
+            }
+            self.committed(blob, encoded)
+        })?;
+        layer.descriptor = Descriptor::new(compression.format.oci_layer(), record.digest, record.size);
+        Ok(())
+    }
+
+    fn committed(&self, blob: BlobWriter, encoded: Encoded) -> Result<LayerRecord, Error> {
         blob.commit_hashed(&encoded.digest)?;
-        store.record_chunks(&encoded.digest, &encoded.chunks)?;
+        self.images.store.record_chunks(&encoded.digest, &encoded.chunks)?;
         Ok(LayerRecord {
             diff_id: encoded.diff_id,
             digest: encoded.digest,

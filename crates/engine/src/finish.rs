@@ -15,6 +15,7 @@ use crate::event::Verdict;
 use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
+use crate::output::mirror;
 use crate::request::{AnnotationPlace, Annotations, BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
 
@@ -190,7 +191,12 @@ impl Build<'_> {
             (Layer { diff_id: record.diff_id, descriptor }, record.uncompressed_size)
         };
         let layers: Vec<(Layer, u64)> = layers.into_iter().map(layer_of).collect();
-        let base_layers = base_image.map_or(Vec::new(), |i| assemble::layers(&i.manifest, &i.config));
+        let mut base_layers = base_image.map_or(Vec::new(), |i| assemble::layers(&i.manifest, &i.config));
+        if self.compression().force {
+            for layer in &mut base_layers {
+                self.recompress(layer)?;
+            }
+        }
         let new: Vec<Layer> = layers.iter().map(|(layer, _)| layer.clone()).collect();
         let types = self.compression().docker_types;
         let annotations = self.request.annotations(AnnotationPlace::Manifest, Some(&self.plan.platform));
@@ -251,10 +257,15 @@ impl Build<'_> {
                         Ok(((), Done::Ran))
                     })?;
                 }
-                Output::Local { destination, platform_split } => {
+                Output::Local { destination, platform_split, delete } => {
                     let trees = trees(*platform_split)?;
                     let task = self.tasks.add(format!("copying files to {}", destination.display()));
-                    self.tasks.run(task, || Ok((files::copy_to(&trees, destination)?, Done::Ran)))?;
+                    self.tasks.run(task, || {
+                        if *delete {
+                            mirror::remove_others(&trees, destination)?;
+                        }
+                        Ok((files::copy_to(&trees, destination)?, Done::Ran))
+                    })?;
                 }
                 _ => {}
             }
@@ -268,7 +279,13 @@ impl Build<'_> {
         let mut names: Vec<Reference> = self.request.tags.clone();
         let mut pushes = Vec::new();
         for output in &self.request.outputs {
-            let Output::Image { names: more, push, by_digest, .. } = output else { continue };
+            let Output::Image { names: more, push, by_digest, digest_name, .. } = output else { continue };
+            let has_name = *by_digest || !more.is_empty() || !self.request.tags.is_empty();
+            if let Some(name) = digest_name
+                && !(name.only_if_nameless && has_name)
+            {
+                names.push(name.prefix.with_digest(manifest.digest.clone()));
+            }
             if *by_digest {
                 let named = |name: &Reference| name.with_digest(manifest.digest.clone());
                 pushes.extend(more.iter().filter(|_| *push).map(named));
@@ -296,11 +313,11 @@ impl Build<'_> {
 
     fn built(&self, documents: &Documents, new: &[(Layer, u64)]) -> Result<BuiltImage, Error> {
         let (base, _) = self.target_chain();
-        let mut compressed = documents.config_descriptor.size;
+        let manifest: Manifest =
+            serde_json::from_slice(&documents.manifest).expect("we have just written it");
+        let compressed = manifest.config.size + manifest.layers.iter().map(|l| l.size).sum::<u64>();
         let mut uncompressed: u64 = new.iter().map(|(_, size)| size).sum();
-        compressed += new.iter().map(|(layer, _)| layer.descriptor.size).sum::<u64>();
-        if let Fs::Image(image) = base {
-            compressed += self.bases[image].manifest.layers.iter().map(|l| l.size).sum::<u64>();
+        if let Fs::Image(_) = base {
             uncompressed += self.fs_bytes(base)?.unwrap_or(0);
         }
         Ok(BuiltImage {

@@ -77,6 +77,15 @@ impl Images<'_> {
         if let Some(source) = self.store.source(reference, platform)? {
             return self.from_store(reference, &source.manifest, platform);
         }
+        // A digest says which image, whatever tag it has here.
+        if let Some(digest) = reference.digest() {
+            let place = |name: &Reference| (name.host().to_owned(), name.repository().to_owned());
+            for record in self.store.images()? {
+                if record.descriptor.digest == *digest && place(&record.reference) == place(reference) {
+                    return self.from_store(reference, &record.descriptor, platform);
+                }
+            }
+        }
         Ok(None)
     }
 

@@ -50,5 +50,5 @@ pub use output::write_atomically;
 pub use pull::Progress;
 pub use request::{
     Allow, Annotation, AnnotationPlace, ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource,
-    Destination, DockerfileSource, LayerCompression, Output, Secret,
+    Destination, DigestName, DockerfileSource, LayerCompression, Output, Secret,
 };

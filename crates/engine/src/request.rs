@@ -167,6 +167,8 @@ pub enum Output {
         push: bool,
         /// Push the digest only, and give no name: neither here nor there.
         by_digest: bool,
+        /// A further name here, of a prefix and the digest of the result.
+        digest_name: Option<DigestName>,
         /// How layers are compressed.
         compression: LayerCompression,
     },
@@ -194,12 +196,23 @@ pub enum Output {
         destination: PathBuf,
         /// As for a tar.
         platform_split: Option<bool>,
+        /// Remove what is in the folder and not in the result.
+        delete: bool,
     },
     /// Build and throw away.
     CacheOnly,
 }
 
-/// Compression of new layers.
+/// A name that ends in the digest of what it names: `PREFIX@sha256:…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestName {
+    /// What stands before the digest.
+    pub prefix: Reference,
+    /// Only if the result has no other name.
+    pub only_if_nameless: bool,
+}
+
+/// Compression of layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerCompression {
     /// The format.
@@ -208,11 +221,13 @@ pub struct LayerCompression {
     pub level: Option<i32>,
     /// Docker's media types instead of OCI's.
     pub docker_types: bool,
+    /// Layers of the base that are compressed in another way are written anew.
+    pub force: bool,
 }
 
 impl Default for LayerCompression {
     fn default() -> Self {
-        Self { format: Compression::Gzip, level: None, docker_types: false }
+        Self { format: Compression::Gzip, level: None, docker_types: false, force: false }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::docker_flags::DockerFlags;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use jettison_oci::Platform;
 
 /// Build container images from Dockerfiles: no daemon, no root, no Docker.
 #[derive(Debug, Parser)]
@@ -273,6 +274,14 @@ pub(crate) struct Build {
     /// Most RUN steps at the same time [default: four for each core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+}
+
+impl Build {
+    /// Architectures of `--platform`, in Go's words; what cannot be read is left for later.
+    pub(crate) fn architectures(&self) -> Vec<String> {
+        let words = self.platform.iter().flat_map(|text| text.split(','));
+        words.filter_map(|word| Some(word.trim().parse::<Platform>().ok()?.architecture)).collect()
+    }
 }
 
 /// Flags of `check`: those of `build`, most of them hidden, and its own.

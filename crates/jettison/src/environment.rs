@@ -27,11 +27,12 @@ impl Environment {
         Self { root: store_root(), entered: None, cancel: Cancel::new() }
     }
 
-    /// Enters the private mount namespace (root) or a user namespace (plain user).
-    pub(crate) fn enter() -> Result<Self, Failure> {
+    /// Enters the private mount namespace (root) or a user namespace (plain user; root too, if programs of
+    /// `architectures` run in no other way).
+    pub(crate) fn enter(architectures: &[String]) -> Result<Self, Failure> {
         // Before entering: inside a user namespace everybody is root.
         let root = store_root();
-        let entered = sandbox::enter()?;
+        let entered = sandbox::enter_for(architectures)?;
         let cancel = Cancel::new();
         signals::listen(&cancel)
             .map_err(|e| Failure::new(Kind::Failed, format!("cannot listen to signals: {e}")))?;
@@ -53,11 +54,20 @@ impl Environment {
         Ok(self.try_registry()?)
     }
 
+    /// The same, in which the registries at `hosts` may speak plain http or show any certificate.
+    pub(crate) fn registry_trusting(&self, hosts: &[String]) -> Result<Client, Failure> {
+        let config = hosts.iter().fold(self.registry_config()?, |config, host| config.insecure(host));
+        Ok(Client::new(config))
+    }
+
     /// The same; the error is kept for whoever can do without.
     pub(crate) fn try_registry(&self) -> Result<Client, jettison_registry::Error> {
+        Ok(Client::new(self.registry_config()?))
+    }
+
+    fn registry_config(&self) -> Result<Config, jettison_registry::Error> {
         let raised = self.cancel.flag();
-        let config = Config::from_env()?.cancel(move || raised.load(std::sync::atomic::Ordering::SeqCst));
-        Ok(Client::new(config))
+        Ok(Config::from_env()?.cancel(move || raised.load(std::sync::atomic::Ordering::SeqCst)))
     }
 
     /// Images of `store` and `registry`.

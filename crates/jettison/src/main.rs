@@ -7,6 +7,7 @@ mod args;
 mod attestations;
 mod call;
 mod commands;
+mod docker_config;
 mod docker_flags;
 mod environment;
 mod failure;
@@ -67,7 +68,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         | Command::Login(_)
         | Command::Logout(_)
         | Command::Man(_) => Environment::outside(),
-        _ => Environment::enter()?,
+        Command::Build(args) => Environment::enter(&args.architectures())?,
+        _ => Environment::enter(&[])?,
     };
     match cli.command {
         Command::Build(args) => commands::build::run(*args, &environment),

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use jettison_engine::{ArchiveFormat, Destination, LayerCompression, Output};
+use jettison_engine::{ArchiveFormat, Destination, DigestName, LayerCompression, Output};
 use jettison_oci::{Compression, Reference};
 
 use crate::failure::Failure;
@@ -18,11 +18,13 @@ pub(crate) struct Parsed {
     pub(crate) annotations: Vec<String>,
     /// The time of what is made, seconds since 1970.
     pub(crate) epoch_seconds: Option<i64>,
+    /// Its registries may speak plain http, and certificates are not verified.
+    pub(crate) insecure: bool,
 }
 
 impl From<Output> for Parsed {
     fn from(output: Output) -> Self {
-        Self { output, annotations: Vec::new(), epoch_seconds: None }
+        Self { output, annotations: Vec::new(), epoch_seconds: None, insecure: false }
     }
 }
 
@@ -33,7 +35,8 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Failure> {
     }
     let fields = csv(text)?;
     if !text.contains('=') {
-        return Ok(Output::Local { destination: PathBuf::from(text), platform_split: None }.into());
+        let destination = PathBuf::from(text);
+        return Ok(Output::Local { destination, platform_split: None, delete: false }.into());
     }
     let mut spec = Spec::default();
     for field in &fields {
@@ -46,12 +49,13 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Failure> {
         }
     }
     let (annotations, epoch_seconds) = (std::mem::take(&mut spec.annotations), spec.epoch_seconds);
+    let insecure = spec.insecure;
     let output = spec.output(text)?;
     let of_image = matches!(output, Output::Image { .. } | Output::Archive { .. });
     if !of_image && !annotations.is_empty() {
         return Err(usage(text, "only images have annotations"));
     }
-    Ok(Parsed { output, annotations, epoch_seconds })
+    Ok(Parsed { output, annotations, epoch_seconds, insecure })
 }
 
 /// `annotation[-TYPE][[PLATFORM]].KEY` as `[TYPE[PLATFORM]:]KEY`. Source: BuildKit `exptypes/annotations.go`.
@@ -84,6 +88,11 @@ struct Spec {
     level: Option<i32>,
     platform_split: Option<bool>,
     docker_types: bool,
+    force: bool,
+    insecure: bool,
+    delete: bool,
+    digest_prefix: Option<Reference>,
+    only_if_nameless: bool,
 }
 
 impl Spec {
@@ -103,11 +112,20 @@ impl Spec {
                 let seconds = value.parse().map_err(|_| usage(text, "source-date-epoch is not a number"))?;
                 self.epoch_seconds = Some(seconds);
             }
-            // Files are copied over what is there.
-            "mode" if value == "copy" => {}
             "mode" => {
-                return Err(usage(text, &format!("mode={value} is not supported"))
-                    .hint("empty the folder before, or give one that is not there yet"));
+                self.delete = match value {
+                    // Files are copied over what is there.
+                    "copy" => false,
+                    "delete" => true,
+                    _ => return Err(usage(text, "mode must be copy or delete")),
+                };
+            }
+            "force-compression" => self.force = boolean(text, key, value)?,
+            "registry.insecure" => self.insecure = boolean(text, key, value)?,
+            "dangling-name-prefix" => self.digest_prefix = Some(value.parse().map_err(Failure::usage)?),
+            // BuildKit has it with the mistake.
+            "danging-name-empty-only" | "dangling-name-empty-only" => {
+                self.only_if_nameless = boolean(text, key, value)?;
             }
             "push" => self.push = boolean(text, key, value)?,
             "tar" => self.tar = Some(boolean(text, key, value)?),
@@ -142,7 +160,15 @@ impl Spec {
         match kind.as_str() {
             "image" | "registry" => {
                 let push = self.push || kind == "registry";
-                Ok(Output::Image { names: self.names, push, by_digest: self.by_digest, compression })
+                let only_if_nameless = self.only_if_nameless;
+                let digest_name = self.digest_prefix.map(|prefix| DigestName { prefix, only_if_nameless });
+                Ok(Output::Image {
+                    names: self.names,
+                    push,
+                    by_digest: self.by_digest,
+                    digest_name,
+                    compression,
+                })
             }
             "oci" | "docker" => Ok(Output::Archive {
                 format: if kind == "oci" { ArchiveFormat::Oci } else { ArchiveFormat::Docker },
@@ -160,7 +186,14 @@ impl Spec {
             }
             "local" => match self.dest {
                 Some(Destination::Path(destination)) => {
-                    Ok(Output::Local { destination, platform_split: self.platform_split })
+                    if self.delete && destination.canonicalize().is_ok_and(|path| path.parent().is_none()) {
+                        return Err(usage(text, "mode=delete would empty the file system of this machine"));
+                    }
+                    Ok(Output::Local {
+                        destination,
+                        platform_split: self.platform_split,
+                        delete: self.delete,
+                    })
                 }
                 _ => Err(usage(text, "type=local needs dest=FOLDER")),
             },
@@ -184,7 +217,9 @@ impl Spec {
             _ if self.docker_types && format == Compression::Zstd => {
                 Err(usage(text, "docker's media types know no zstd"))
             }
-            level => Ok(LayerCompression { format, level, docker_types: self.docker_types }),
+            level => {
+                Ok(LayerCompression { format, level, docker_types: self.docker_types, force: self.force })
+            }
         }
     }
 }
@@ -249,7 +284,10 @@ mod tests {
 
     #[test]
     fn forms_that_people_type() {
-        assert_eq!(parse("out").unwrap(), Output::Local { destination: "out".into(), platform_split: None });
+        assert_eq!(
+            parse("out").unwrap(),
+            Output::Local { destination: "out".into(), platform_split: None, delete: false }
+        );
         assert_eq!(
             parse("-").unwrap(),
             Output::Tar { destination: Destination::Stdout, platform_split: None }
@@ -268,7 +306,7 @@ mod tests {
         };
         assert_eq!(
             compression,
-            LayerCompression { format: Compression::Zstd, level: Some(3), docker_types: false }
+            LayerCompression { format: Compression::Zstd, level: Some(3), docker_types: false, force: false }
         );
     }
 
@@ -281,7 +319,8 @@ mod tests {
             ("type=oci,compression=estargz", "estargz"),
             ("dest=x", "type"),
             ("type=oci,\"dest=x", "quote"),
-            ("type=local,dest=x,mode=delete", "mode=delete"),
+            ("type=local,dest=x,mode=move", "copy or delete"),
+            ("type=local,dest=/..,mode=delete", "file system of this machine"),
             ("type=image,name=a:1,push-by-digest=true", "without a tag"),
             ("type=image,push-by-digest=true", "without a tag"),
             ("type=oci,source-date-epoch=now", "source-date-epoch"),

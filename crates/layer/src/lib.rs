@@ -27,6 +27,7 @@ pub use complete::complete;
 pub use diff::diff;
 pub use encode::{
     Chunk, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened, encode,
+    recompress,
 };
 pub use entry::{Entry, Kind};
 pub use error::Error;

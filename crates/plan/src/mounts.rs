@@ -6,7 +6,7 @@ use jettison_dockerfile::mount::{self, MountType, RawMount};
 use jettison_dockerfile::{Diagnostic, Span, Word};
 
 use crate::draft::Draft;
-use crate::graph::{Fs, Mount, MountKind, Sharing, Source};
+use crate::graph::{Action, Copy, Fs, Mount, MountKind, Sharing, Source};
 use crate::path;
 use crate::planner::{At, Planner};
 
@@ -125,11 +125,25 @@ impl Planner<'_> {
         match self.mount_source(draft, raw, target, span)? {
             None | Some(Source::Fs(Fs::Scratch)) => Ok(None),
             Some(Source::Fs(fs)) => Ok(Some(fs)),
-            Some(Source::Context | Source::NamedContext(_)) => {
-                let message = "a cache mount from a --build-context folder is not supported yet";
-                Err(Diagnostic::error("unsupported", message, span))
+            Some(from @ (Source::Context | Source::NamedContext(_))) => {
+                Ok(Some(self.folder_files(draft, from, span)))
             }
         }
+    }
+
+    /// The files of a folder as a stage on it would begin with them: the result of a step of its own.
+    fn folder_files(&mut self, draft: &Draft, from: Source, span: Span) -> Fs {
+        let name = match &from {
+            Source::NamedContext(name) => format!("load context {name} for a cache"),
+            _ => "load the context for a cache".to_owned(),
+        };
+        let mut copy = Copy::plain(from, vec![("/".to_owned(), span)], "/");
+        copy.no_cache = self.no_cache(draft);
+        let mut folder = Draft::on_scratch(draft.index, &draft.platform);
+        folder.id = draft.id;
+        let step = self.add_step(&mut folder, Action::Copy(copy), span, String::new());
+        self.steps[step].name = name;
+        Fs::Step(step)
     }
 
     /// `id=`, by default the cleaned target, below the name space of the build.

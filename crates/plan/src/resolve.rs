@@ -67,7 +67,11 @@ impl<'a> Names<'a> {
     /// The stage that `--target` means, the last one by default.
     pub(crate) fn target(&self) -> Result<usize, Diagnostic> {
         let Some(last) = self.file.stages.len().checked_sub(1) else {
-            return Err(Diagnostic::error("parse", "file with no instructions", Span::default()));
+            return Err(Diagnostic::error(
+                "parse",
+                "dockerfile contains no stages to build",
+                Span::default(),
+            ));
         };
         let Some(name) = self.options.target.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(last);

@@ -2,7 +2,8 @@
 //!
 //! The kernel knows emulators by `binfmt_misc` handlers; one with the flag F holds its program open, so it works in any
 //! root. Handlers of the host are used as they are and never changed. In a user namespace of our own a private instance
-//! of `binfmt_misc` can be mounted (Linux 6.7), so there a static qemu that lies on PATH is enough.
+//! of `binfmt_misc` can be mounted (Linux 6.7), so there a static qemu that lies on PATH is enough; root goes into one
+//! when it has to (`user_namespace.rs`).
 //! Sources: kernel `Documentation/admin-guide/binfmt-misc.rst`; qemu `scripts/qemu-binfmt-conf.sh` (magic and mask).
 
 use std::fs;
@@ -113,6 +114,24 @@ fn look(architecture: &str) -> Emulation {
         },
         _ => Emulation::Missing("the kernel has no handler for them (binfmt_misc)".to_owned()),
     }
+}
+
+/// Whether programs of `architecture` could run through a handler of our own, and through nothing else.
+pub(crate) fn wants_own_handlers(architecture: &str) -> bool {
+    let known = MACHINES.iter().find(|machine| machine.name == architecture);
+    !is_native(architecture)
+        && has_private_handlers()
+        && known.is_some_and(|machine| {
+            handler(Path::new(HANDLERS), machine).is_none() && find_emulator(machine).is_some()
+        })
+}
+
+/// Whether the kernel has an instance of `binfmt_misc` for each user namespace: Linux 6.7.
+fn has_private_handlers() -> bool {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_str().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    (next(), next()) >= (Some(6), Some(7))
 }
 
 fn is_native(architecture: &str) -> bool {

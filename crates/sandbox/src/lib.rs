@@ -44,7 +44,7 @@ pub use error::{Errno, Error};
 pub use probe::{Probe, Tier, probe};
 pub use spawn::{Child, Exit, Killer, init, spawn};
 pub use spec::{DEFAULT_HOSTNAME, Limit, Mount, MountKind, Network, Root, Security, Source, Spec, Stdio};
-pub use user_namespace::{Entered, enter};
+pub use user_namespace::{Entered, enter, enter_for};
 
 /// Whether there is a resource limit of this name (docker's `--ulimit`).
 pub fn is_limit(name: &str) -> bool {

@@ -61,7 +61,7 @@ pub(crate) fn try_everything() -> Probe {
         Ok(pipe) => pipe,
         Err(error) => return no_namespaces(&error),
     };
-    match establish() {
+    match establish(false) {
         Err(error) => failed(&error),
         Ok(Established::Here(mut probe)) => {
             if probe.tier != Tier::NoNamespaces

@@ -24,7 +24,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags, capabilities};
 
 use crate::error::Context as _;
 use crate::sys::{self, Fork};
-use crate::{Error, Probe, Tier, id_ranges, probe};
+use crate::{Error, Probe, Tier, emulation, id_ranges, probe};
 
 /// Where [`enter`] got us: the tier in which we are now, and why it is not a better one.
 pub type Entered = Probe;
@@ -45,10 +45,21 @@ const FORWARDED: &[libc::c_int] =
 /// # Errors
 /// [`Error::Internal`] if there are threads already; [`Error::System`] if something fails that has nothing to do with what is permitted here.
 pub fn enter() -> Result<Entered, Error> {
+    enter_for(&[])
+}
+
+/// The same for steps that will run programs of `architectures` (in Go's words). Where the kernel has no handler for
+/// one of them but an emulator is installed, root goes into a user namespace of its own too, with all its ids: only
+/// there can a handler be had without changing the host.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_for(architectures: &[String]) -> Result<Entered, Error> {
     if let Some(entered) = entered() {
         return Ok(entered);
     }
-    let outcome = match establish()? {
+    let own_handlers = architectures.iter().any(|name| emulation::wants_own_handlers(name));
+    let outcome = match establish(own_handlers)? {
         Established::Here(probe) => probe,
         Established::Parent(child) => supervise(child),
     };
@@ -68,8 +79,8 @@ pub(crate) enum Established {
     Parent(Pid),
 }
 
-/// Makes the best of what is permitted.
-pub(crate) fn establish() -> Result<Established, Error> {
+/// Makes the best of what is permitted; with `own_handlers` a user namespace is the best.
+pub(crate) fn establish(own_handlers: bool) -> Result<Established, Error> {
     if !Path::new("/proc/self/fd").exists() {
         // Ids are mapped through it, and directories are handed to overlayfs through it.
         return Ok(Established::Here(Probe {
@@ -82,6 +93,12 @@ pub(crate) fn establish() -> Result<Established, Error> {
         return Err(Error::Internal("enter() was called when there were threads already".into()));
     }
     let sets = capabilities(None).context("read our capabilities")?;
+    if own_handlers && sets.effective.contains(CapabilitySet::SYS_ADMIN) {
+        let attempt = new_user_namespace()?;
+        if !matches!(attempt, Established::Here(Probe { tier: Tier::NoNamespaces, .. })) {
+            return Ok(attempt);
+        }
+    }
     let mut refused = None;
     if sets.effective.contains(CapabilitySet::SYS_ADMIN) {
         match sys::unshare(UnshareFlags::NEWNS) {

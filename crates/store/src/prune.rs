@@ -213,12 +213,14 @@ impl Store {
     fn sweep_blobs(&self, kept: &BTreeSet<Digest>, report: &mut PruneReport) -> Result<()> {
         self.write(|transaction| {
             let blobs: Vec<String> = transaction
-                .prepare("SELECT DISTINCT blob FROM chunks")?
+                .prepare("SELECT blob FROM chunks UNION SELECT digest FROM encoded_layers")?
                 .query_map([], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             let is_kept = |blob: &String| blob.parse().is_ok_and(|digest| kept.contains(&digest));
             for blob in blobs.iter().filter(|blob| !is_kept(blob)) {
                 transaction.execute("DELETE FROM chunks WHERE blob = ?1", [blob])?;
+                // Of what changed nothing, and of layers of a base: no snapshot goes with them.
+                transaction.execute("DELETE FROM encoded_layers WHERE digest = ?1", [blob])?;
             }
             Ok(())
         })?;

@@ -4,6 +4,7 @@
 //! `report.rs`: medians and ratios as Markdown. Bases come from a registry on this machine, so that no network is
 //! measured; peers run in namespaces of their own (`isolation.rs`).
 
+mod check;
 mod measure;
 mod memory;
 mod peers;
@@ -36,7 +37,8 @@ const HELP: &str = "cargo xtask bench [OPTIONS]   (as root: the peers need it)
 
 const HELP_REST: &str = "
                  and `linear`: jettison alone, with 2,000 to 200,000 files and 10 to 400 steps,
-                 and `memory`: its peak memory with a layer of 8 GB (needs 25 GB of disk)
+                 and `memory`: its peak memory with a layer of 8 GB (needs 25 GB of disk),
+                 and `check`: `jettison check` of 500 lines (without root)
   --peers LIST   whom to compare with, from buildkit,buildah; `none` for jettison alone [buildkit,buildah]
   --write        write docs/benchmarks.md as well
 ";
@@ -55,6 +57,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         print!("{HELP}{}{HELP_REST}", names().join(", "));
         return Ok(());
     };
+    if options.only == [check::NAME] {
+        return check::run(options.runs);
+    }
     if !process::is_root() {
         bail!("BuildKit's daemon needs root: sudo cargo xtask bench, or --peers none");
     }
@@ -115,11 +120,13 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
         // Sizes are compared, not builders.
         options.peers.clear();
     }
-    if options.only.len() > 1 && options.only.iter().any(|name| name == memory::MEMORY) {
-        bail!("`memory` is measured alone");
+    let alone = [memory::MEMORY, check::NAME];
+    if options.only.len() > 1
+        && let Some(name) = options.only.iter().find(|name| alone.contains(&name.as_str()))
+    {
+        bail!("`{name}` is measured alone");
     }
-    let is_known =
-        |name: &str| [workloads::LINEAR, memory::MEMORY].contains(&name) || names().contains(&name);
+    let is_known = |name: &str| name == workloads::LINEAR || alone.contains(&name) || names().contains(&name);
     if let Some(unknown) = options.only.iter().find(|name| !is_known(name)) {
         bail!("there is no workload {unknown:?}; there are {}", names().join(", "));
     }

@@ -6,6 +6,7 @@
 pub(crate) mod archive;
 mod archive_tar;
 pub(crate) mod files;
+pub(crate) mod mirror;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

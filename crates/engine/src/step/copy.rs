@@ -313,6 +313,13 @@ impl Build<'_> {
             SelectError::NotFound { source_index: source, nearest, ignored, dangling } => {
                 let (path, span) =
                     copy.sources.get(source).cloned().unwrap_or_else(|| (String::new(), Span::default()));
+                let mut chars = path.chars();
+                // The name itself, without what keeps wildcards in it from being some.
+                let name: String = std::iter::from_fn(|| match chars.next() {
+                    Some('\\') => chars.next().or(Some('\\')),
+                    other => other,
+                })
+                .collect();
                 let shown = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 let hint = match (dangling, nearest) {
                     (Some(target), _) => {
@@ -321,7 +328,7 @@ impl Build<'_> {
                     (None, Some(nearest)) => Some(format!("did you mean {:?}?", shown(nearest))),
                     (None, None) => ignored.then(|| self.ignored_hint(copy)),
                 };
-                Error::Step { message: format!("{path:?}: not found"), span, hint }
+                Error::Step { message: format!("{name:?}: not found"), span, hint }
             }
             other => Error::Step {
                 message: other.to_string(),

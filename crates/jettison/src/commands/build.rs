@@ -17,6 +17,7 @@ use super::build_limits as limits;
 use super::{docker_daemon, epoch, last_build, names, print, report};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::attestations;
+use crate::docker_config;
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
@@ -101,18 +102,33 @@ fn carry_out(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `--output` says; registries that one with `registry.insecure` sends to are trusted from now on.
+fn parsed_outputs(
+    texts: &[String],
+    tags: &[Reference],
+    session: &Session<'_>,
+) -> Result<Vec<output_flag::Parsed>, Failure> {
+    let parsed = texts.iter().map(|text| output_flag::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    for output in parsed.iter().filter(|output| output.insecure) {
+        if let Output::Image { names, .. } = &output.output {
+            session.trust(names.iter().chain(tags).map(|name| name.host().to_owned()));
+        }
+    }
+    Ok(parsed)
+}
+
 pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildRequest, Failure> {
     let tags = args.tags.iter().map(|t| names::reference(t)).collect::<Result<Vec<Reference>, _>>()?;
-    let build_args = flags::build_args(&args.build_args)?;
-    let parsed = args.outputs.iter().map(|o| output_flag::parse(o)).collect::<Result<Vec<_>, _>>()?;
-    let annotations: Vec<String> =
-        args.annotations.iter().chain(parsed.iter().flat_map(|o| &o.annotations)).cloned().collect();
+    let build_args = docker_config::with_proxies(flags::build_args(&args.build_args)?)?;
+    let parsed = parsed_outputs(&args.outputs, &tags, session)?;
+    let of_outputs = parsed.iter().flat_map(|o| &o.annotations);
+    let annotations: Vec<String> = args.annotations.iter().chain(of_outputs).cloned().collect();
     let epoch_of_output = parsed.iter().find_map(|parsed| parsed.epoch_seconds);
     let mut outputs: Vec<Output> = parsed.into_iter().map(|parsed| parsed.output).collect();
     if args.push {
         flags::push(&mut outputs, &tags)?;
     }
-    flags::check_outputs(&outputs, &tags)?;
+    flags::check_outputs(&outputs, &tags, &args.allow)?;
     let (platform, platforms) = flags::platforms(args.platform.as_deref())?;
     let attestations = attestations::wanted(args, &outputs)?;
     let index = is_set(&build_args, "BUILDKIT_MULTI_PLATFORM") || attestations.wanted();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jettison_engine::{Destination, LayerCompression, Output, Secret};
 use jettison_oci::{Platform, Reference};
 
+use super::build_limits::LOCAL_DELETE;
 use crate::failure::Failure;
 use crate::output_flag::csv;
 use crate::ssh_keys::{Agent, Key};
@@ -224,12 +225,22 @@ pub(super) fn push(outputs: &mut Vec<Output>, tags: &[Reference]) -> Result<(), 
         return Err(Failure::usage("--push needs a name").hint("give one with -t REGISTRY/REPOSITORY:TAG"));
     }
     let compression = LayerCompression::default();
-    outputs.push(Output::Image { names: Vec::new(), push: true, by_digest: false, compression });
+    outputs.push(Output::Image {
+        names: Vec::new(),
+        push: true,
+        by_digest: false,
+        digest_name: None,
+        compression,
+    });
     Ok(())
 }
 
 /// Checks that outputs do not contradict each other.
-pub(super) fn check_outputs(outputs: &[Output], tags: &[Reference]) -> Result<(), Failure> {
+pub(super) fn check_outputs(
+    outputs: &[Output],
+    tags: &[Reference],
+    allowed: &[String],
+) -> Result<(), Failure> {
     if outputs.iter().filter(|o| writes_to_stdout(o)).count() > 1 {
         return Err(
             Failure::usage("only one output can go to standard output").hint("give the others dest=FILE")
@@ -241,6 +252,12 @@ pub(super) fn check_outputs(outputs: &[Output], tags: &[Reference]) -> Result<()
         );
     }
     for output in outputs {
+        if let Output::Local { destination, delete: true, .. } = output
+            && !allowed.iter().any(|word| word == LOCAL_DELETE)
+        {
+            let what = format!("mode=delete would remove what {} holds beside", destination.display());
+            return Err(Failure::usage(what).hint(format!("allow it with --allow {LOCAL_DELETE}")));
+        }
         if let Output::Image { names, push: true, .. } = output
             && names.is_empty()
             && tags.is_empty()

@@ -35,6 +35,8 @@ pub(super) struct Session<'e> {
     mode: Progress,
     /// Agents for keys in files; they answer until the session ends.
     pub(super) agents: RefCell<Vec<Agent>>,
+    /// Registries that need no certificate.
+    insecure: RefCell<Vec<String>>,
     opened: OnceCell<Opened>,
 }
 
@@ -47,7 +49,18 @@ struct Opened {
 
 impl<'e> Session<'e> {
     pub(super) fn new(environment: &'e Environment, mode: Progress) -> Self {
-        Self { environment, mode, agents: RefCell::default(), opened: OnceCell::new() }
+        Self {
+            environment,
+            mode,
+            agents: RefCell::default(),
+            insecure: RefCell::default(),
+            opened: OnceCell::new(),
+        }
+    }
+
+    /// Lets the registries at `hosts` speak plain http; before [`Session::open`].
+    pub(super) fn trust(&self, hosts: impl Iterator<Item = String>) {
+        self.insecure.borrow_mut().extend(hosts);
     }
 
     /// The store and a client for registries.
@@ -55,8 +68,8 @@ impl<'e> Session<'e> {
         if self.opened.get().is_none() {
             self.environment.require_namespaces()?;
             let store = self.environment.store()?;
-            let opened =
-                Opened { _in_use: store.use_shared()?, store, registry: self.environment.registry()? };
+            let registry = self.environment.registry_trusting(&self.insecure.borrow())?;
+            let opened = Opened { _in_use: store.use_shared()?, store, registry };
             // Nobody else can have set it: a cell is for one thread.
             let _ = self.opened.set(opened);
         }

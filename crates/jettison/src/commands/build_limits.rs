@@ -7,6 +7,9 @@ use jettison_sandbox::{Limit, is_limit};
 
 use crate::failure::Failure;
 
+/// What `--allow` calls outputs that remove files of this machine.
+pub(super) const LOCAL_DELETE: &str = "buildx.local.delete";
+
 /// Source: BuildKit `util/entitlements/entitlements.go`.
 pub(super) fn allow(values: &[String]) -> Result<Allow, Failure> {
     let mut allow = Allow::default();
@@ -14,9 +17,11 @@ pub(super) fn allow(values: &[String]) -> Result<Allow, Failure> {
         match value.as_str() {
             "security.insecure" => allow.insecure = true,
             "network.host" => allow.host_network = true,
+            // `flags::check_outputs` looks for it.
+            LOCAL_DELETE => {}
             other => {
                 return Err(Failure::usage(format!("--allow {other}: this is not supported"))
-                    .hint("it is security.insecure or network.host"));
+                    .hint("it is security.insecure, network.host or buildx.local.delete"));
             }
         }
     }

@@ -191,3 +191,17 @@ fn what_a_failed_step_left_can_be_looked_at() {
     let gone = jettison.run(&["run", &name]);
     assert!(gone.stderr.contains("nothing was kept"), "{}", gone.stderr);
 }
+
+#[test]
+fn proxies_of_dockers_configuration_reach_every_step() {
+    let config = tempfile::tempdir().unwrap();
+    let text = r#"{"proxies": {"default": {"httpProxy": "http://proxy:1", "noProxy": "here"}}}"#;
+    std::fs::write(config.path().join("config.json"), text).unwrap();
+    let jettison = Jettison::with_busybox().env("DOCKER_CONFIG", config.path().to_str().unwrap());
+    let context = folder("FROM busybox\nRUN echo $HTTP_PROXY $http_proxy $NO_PROXY $no_proxy > /seen\n", &[]);
+    let out = config.path().join("out");
+    let output = out.to_str().unwrap();
+    jettison.build(context.path(), &["-o", output, "--build-arg", "no_proxy=there"]);
+    let seen = std::fs::read_to_string(out.join("seen")).unwrap();
+    assert_eq!(seen, "http://proxy:1 http://proxy:1 there there\n");
+}

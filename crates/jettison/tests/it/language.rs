@@ -119,3 +119,15 @@ fn a_dockerfile_on_standard_input() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(jettison.run(&["run", "app", "cat", "/x"]).ok(), "hi");
 }
+
+#[test]
+fn a_digest_finds_the_image_that_has_another_name_here() {
+    let jettison = Jettison::with_busybox();
+    let base = folder("FROM busybox\nRUN echo 1 > /one\n", &[]);
+    let digest = jettison.build(base.path(), &["-t", "registry.invalid/base:1"]);
+    let name = format!("registry.invalid/base:latest@{}", digest.trim());
+    let context = folder(&format!("FROM {name}\nRUN test -f /one\n"), &[]);
+    jettison.build(context.path(), &[]);
+    let elsewhere = folder(&format!("FROM registry.invalid/other@{}\n", digest.trim()), &[]);
+    jettison.try_build(elsewhere.path(), &[]).fails(4);
+}

@@ -118,3 +118,87 @@ fn the_summary_says_how_much_was_left_behind() {
     let summary = ran.stderr.lines().find(|line| line.contains("smaller than")).unwrap_or_default();
     assert!(summary.contains("sha256:"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_mirrored_folder_holds_the_result_and_nothing_else() {
+    let jettison = Jettison::new();
+    let context = folder(
+        "FROM scratch\nCOPY hello /hello\nCOPY hello /kept/a\nCOPY hello /file\n",
+        &[("hello", "hi\n")],
+    );
+    let out = tempfile::tempdir().unwrap();
+    let elsewhere = out.path().join("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(elsewhere.join("precious"), "").unwrap();
+    let to = out.path().join("to");
+    for path in ["kept", "file/was/a/directory", "gone/with/all"] {
+        fs::create_dir_all(to.join(path)).unwrap();
+    }
+    fs::write(to.join("kept/old"), "").unwrap();
+    fs::write(to.join("gone/with/all/of/it"), "").unwrap_err();
+    std::os::unix::fs::symlink(&elsewhere, to.join("link")).unwrap();
+    let output = format!("type=local,mode=delete,dest={}", to.display());
+    let error = jettison.try_build(context.path(), &["-o", &output]).fails(2);
+    assert!(error.contains("--allow buildx.local.delete"), "{error}");
+    assert!(to.join("kept/old").exists());
+    jettison.build(context.path(), &["-o", &output, "--allow", "buildx.local.delete"]);
+    let listed = crate::fixture::program("find", &[to.to_str().unwrap(), "-printf", "%P\n"]).ok();
+    let mut names: Vec<&str> = listed.lines().filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["file", "hello", "kept", "kept/a"]);
+    assert!(elsewhere.join("precious").exists(), "links are not followed");
+}
+
+#[test]
+fn forced_compression_reaches_the_layers_of_the_base() {
+    let jettison = Jettison::new();
+    let base = folder("FROM scratch\nCOPY hello /base\n", &[("hello", "base\n")]);
+    jettison.build(base.path(), &["-t", "base"]);
+    let context = folder("FROM base\nCOPY hello /own\n", &[("hello", "own\n")]);
+    let out = tempfile::tempdir().unwrap();
+    let layers = |name: &str, more: &str| {
+        let layout = out.path().join(name);
+        let output = format!("type=oci,tar=false,dest={}{more}", layout.display());
+        let digest = jettison.build(context.path(), &["-o", &output]);
+        let blob = |digest: &str| {
+            let file = layout.join("blobs/sha256").join(digest.trim().strip_prefix("sha256:").unwrap());
+            serde_json::from_slice::<serde_json::Value>(&fs::read(file).unwrap()).unwrap()
+        };
+        let manifest = blob(&digest);
+        let types = manifest["layers"].as_array().unwrap().iter().map(|layer| {
+            let media_type = layer["mediaType"].as_str().unwrap();
+            media_type.strip_prefix("application/vnd.oci.image.layer.v1.").unwrap().to_owned()
+        });
+        let types: Vec<String> = types.collect();
+        (types, blob(manifest["config"]["digest"].as_str().unwrap()), digest)
+    };
+    let (types, plain, _) = layers("plain", "");
+    assert_eq!(types, ["tar+gzip", "tar+gzip"]);
+    let (types, ..) = layers("own", ",compression=zstd");
+    assert_eq!(types, ["tar+gzip", "tar+zstd"], "the base is left as it is");
+    let (types, forced, digest) = layers("forced", ",compression=zstd,force-compression=true");
+    assert_eq!(types, ["tar+zstd", "tar+zstd"]);
+    assert_eq!(forced, plain, "the files are the same, and so is the config");
+    assert_eq!(layers("again", ",compression=zstd,force-compression=true").2, digest);
+    let (types, ..) = layers("none", ",compression=uncompressed,force-compression=true");
+    assert_eq!(types, ["tar", "tar"]);
+    jettison.run(&["fsck"]).ok();
+    jettison.run(&["prune", "--all"]).ok();
+    jettison.run(&["fsck"]).ok();
+    let (types, ..) = layers("once more", ",compression=zstd,force-compression=true");
+    assert_eq!(types, ["tar+zstd", "tar+zstd"]);
+}
+
+#[test]
+fn a_name_can_be_made_of_the_digest() {
+    let jettison = Jettison::new();
+    let context = folder(HELLO, &[("hello", "hi\n")]);
+    let digest = jettison.build(context.path(), &["-o", "type=image,dangling-name-prefix=loose"]);
+    let names = jettison.run(&["images"]).ok();
+    assert!(names.contains("loose"), "{names}");
+    assert!(jettison.run(&["inspect", &format!("loose@{}", digest.trim())]).ok().contains("/hello"));
+    jettison.run(&["rm", &format!("loose@{}", digest.trim())]).ok();
+    let only = "type=image,name=app,dangling-name-prefix=loose,danging-name-empty-only=true";
+    jettison.build(context.path(), &["-o", only]);
+    assert!(!jettison.run(&["images"]).ok().contains("loose"));
+}

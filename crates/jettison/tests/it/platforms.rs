@@ -228,13 +228,19 @@ fn foreign_programs_run_through_the_kernels_handler_or_one_of_our_own() {
         assert!(built.stderr.contains("hello from arm64"), "{}", built.stderr);
         return;
     }
-    // A plain user has a user namespace, and so a place for a handler that nobody else sees.
+    // In a user namespace there is a place for a handler that nobody else sees.
     if !crate::fixture::root()
         || !crate::fixture::have("qemu-aarch64-static")
         || !crate::fixture::have("setpriv")
     {
         return;
     }
+    let of_root = Jettison::new();
+    let built = of_root.try_build(context.path(), &["--platform", "linux/arm64"]);
+    assert!(built.stderr.contains("hello from arm64"), "{}", built.stderr);
+    let by_root = built.ok();
+    let there = Path::new("/proc/sys/fs/binfmt_misc/jettison-aarch64");
+    assert!(!there.exists(), "the host's handlers are left alone");
     let home = tempfile::tempdir().unwrap();
     let user = "4242";
     let program = home.path().join("jettison");
@@ -251,5 +257,5 @@ fn foreign_programs_run_through_the_kernels_handler_or_one_of_our_own() {
         .unwrap()
         .into();
     assert!(ran.stderr.contains("hello from arm64"), "{}", ran.stderr);
-    ran.ok();
+    assert_eq!(ran.ok(), by_root, "the same image for everybody");
 }

@@ -139,3 +139,16 @@ fn a_damaged_layer_is_refused_and_nothing_is_built() {
     assert!(stderr.contains("digest") || stderr.contains("content is"), "{stderr}");
     assert_eq!(jettison.run(&["images", "-q"]).ok(), "");
 }
+
+#[test]
+fn a_registry_without_a_certificate_is_trusted_when_the_output_says_so() {
+    let Some(registry) = Registry::start("") else { return };
+    // The same registry under an address that nobody takes for this machine's own.
+    let name = registry.name("app:1").replace("127.0.0.1", "0.0.0.0").replace("localhost", "0.0.0.0");
+    let jettison = Jettison::new();
+    let context = folder("FROM scratch\nCOPY a /a\n", &[("a", "a\n")]);
+    let output = format!("type=image,name={name},push=true");
+    jettison.try_build(context.path(), &["-o", &output]).fails(4);
+    jettison.build(context.path(), &["-o", &format!("{output},registry.insecure=true")]);
+    jettison.run(&["pull", &registry.name("app:1")]).ok();
+}

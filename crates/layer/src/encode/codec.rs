@@ -59,6 +59,9 @@ impl<'a> Codec<'a> {
     }
 
     fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>, Error> {
+        if self.compression == Compression::None {
+            return Ok(plain.to_owned());
+        }
         if let Some(zstd) = &mut self.zstd {
             return zstd.compress(plain).map_err(Error::Write);
         }

@@ -13,7 +13,7 @@ mod parallel;
 mod plain;
 mod writer;
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use jettison_oci::{Compression, Digest, Hasher};
 
@@ -80,6 +80,29 @@ pub fn encode(
         writer.take(codec.pack(&chunk)?)
     })?;
     Ok(writer.finish(tar.finish(), plain))
+}
+
+/// Writes the tar that `plain` gives as a blob of another compression. Its bytes stay what they are, and so does its
+/// diff id.
+pub fn recompress(
+    mut plain: impl Read,
+    options: &EncodeOptions,
+    memory: &dyn ChunkMemory,
+    out: &mut (dyn Write + Send),
+) -> Result<Encoded, Error> {
+    let (mut codec, mut writer) = (Codec::new(options, memory), Writer::new(out));
+    let (mut tar, mut bytes) = (Hasher::sha256(), 0);
+    loop {
+        let mut chunk = Vec::new();
+        let limit = chunks::CHUNK_BYTES_MAX as u64;
+        plain.by_ref().take(limit).read_to_end(&mut chunk).map_err(Error::Read)?;
+        if chunk.is_empty() {
+            return Ok(writer.finish(tar.finish(), bytes));
+        }
+        tar.update(&chunk);
+        bytes += chunk.len() as u64;
+        writer.take(codec.pack(chunk.as_slice())?)?;
+    }
 }
 
 fn content_bytes(entry: &Entry) -> u64 {

@@ -101,7 +101,7 @@ fn no_stage_at_all() {
     let empty = jettison_dockerfile::Dockerfile::default();
     let errors =
         jettison_plan::plan(&empty, &Options::default(), &jettison_plan::Images::default()).unwrap_err();
-    assert_eq!(errors[0].message, "file with no instructions");
+    assert_eq!(errors[0].message, "dockerfile contains no stages to build");
 }
 
 #[test]

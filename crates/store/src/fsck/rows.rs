@@ -6,7 +6,7 @@ use jettison_oci::{AnyManifest, Descriptor, Digest};
 
 use super::{Finding, FsckReport, Sound};
 use crate::prune::MANIFEST_BYTES_MAX;
-use crate::{Result, Store};
+use crate::{Result, SnapshotId, Store};
 
 /// Table, the column that identifies a row, the column that names something, and whether that is a blob.
 const REFERENCES: &[(&str, &str, &str, bool)] = &[
@@ -20,6 +20,7 @@ const REFERENCES: &[(&str, &str, &str, bool)] = &[
 
 impl Store {
     pub(super) fn check_rows(&self, sound: &Sound, report: &mut FsckReport) -> Result<()> {
+        let nothing = SnapshotId::nothing().to_string();
         for (table, column, names, is_blob) in REFERENCES {
             let connection = self.connection();
             let sql = format!("SELECT DISTINCT {column}, {names} FROM {table} ORDER BY 1");
@@ -32,7 +33,8 @@ impl Store {
                 let is_there = if *is_blob {
                     missing.parse().is_ok_and(|digest: Digest| sound.blobs.contains_key(&digest))
                 } else {
-                    sound.snapshots.contains(&missing)
+                    // Not one snapshot, but all that changed nothing.
+                    missing == nothing || sound.snapshots.contains(&missing)
                 };
                 if !is_there {
                     report.findings.push(Finding::Rows { table, column, value, missing });
