@@ -38,7 +38,12 @@ impl Read for Content<'_, '_> {
                     Some(entry) if entry.offset <= self.position => {
                         let stretch = entry.offset.saturating_add(entry.length) - self.position;
                         let n = usize::try_from(stretch).unwrap_or(usize::MAX).min(out.len());
-                        self.stream.read(&mut out[..n]).map_err(io::Error::other)?
+                        match self.stream.read(&mut out[..n]).map_err(io::Error::other)? {
+                            0 => {
+                                return Err(io::Error::other("a sparse file has less data than its map says"));
+                            }
+                            n => n,
+                        }
                     }
                     next => {
                         let hole =

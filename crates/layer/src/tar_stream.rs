@@ -18,6 +18,8 @@ const PATH_BYTES_MAX: u32 = 4096;
 /// Bytes that are read from the stream at once.
 const READ_BYTES: usize = 256 << 10;
 const BLOCK: u64 = 512;
+/// Most bytes of the headers of one member. The largest map of a sparse file that the parser takes has 0.4 MB.
+const HEADERS_BYTES_MAX: usize = 8 << 20;
 
 /// Reads members of a tar.
 pub(crate) struct TarStream<'a> {
@@ -56,7 +58,12 @@ impl<'a> TarStream<'a> {
                 self.parser.parse(&self.buffer[self.start..]).map_err(|e| Error::Damaged(e.to_string()))?;
             let (consumed, member) = match event {
                 ParseEvent::NeedData { min_bytes } => {
-                    if self.fill(min_bytes)? {
+                    // Where the map of a sparse file does not end, the parser asks for what it has already.
+                    let have = self.buffer.len() - self.start;
+                    if have > HEADERS_BYTES_MAX {
+                        return Err(Error::Damaged("a header that does not end".to_owned()));
+                    }
+                    if self.fill(min_bytes.max(have + 1))? {
                         continue;
                     }
                     if self.start == self.buffer.len() {
@@ -112,14 +119,16 @@ impl<'a> TarStream<'a> {
     }
 
     fn skip(&mut self) -> Result<(), Error> {
-        self.content += self.padding;
-        self.padding = 0;
         let mut sink = [0; 4096];
+        while self.content > 0 {
+            self.read(&mut sink)?;
+        }
+        self.content = std::mem::take(&mut self.padding);
         while self.content > 0 {
             match self.read(&mut sink) {
                 Ok(_) => {}
-                // The last member's padding may be missing.
-                Err(Error::Damaged(_)) if self.content < BLOCK => {
+                // The last member's padding may be missing; its content may not.
+                Err(Error::Damaged(_)) => {
                     self.content = 0;
                     self.ended = true;
                 }

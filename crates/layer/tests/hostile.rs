@@ -224,6 +224,38 @@ fn sizes_that_lie_are_refused() {
     refused(|_| Tar::default().pax(&[("size", "9223372036854775807")]).file("huge", "x"), "");
 }
 
+/// tar-core asks for more of a map than there is, and again when it got it: whoever gave it what it had went round for ever.
+#[test]
+fn the_map_of_a_sparse_file_may_have_no_end() {
+    let sparse = [
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.minor", "0"),
+        ("GNU.sparse.name", "s"),
+        ("GNU.sparse.realsize", "9"),
+    ];
+    let map = |text: &str| {
+        let body = text.as_bytes();
+        Tar::default().pax(&sparse).member(b"s", b'0', b"", body.len() as u64, body)
+    };
+    for text in ["1\n0\n", "", "1", "9999\n0\n0\n"] {
+        refused(|_| map(text), "ends in the middle of a header");
+    }
+    let zeros = "0".repeat(9 << 20);
+    refused(|_| map(&zeros), "a header that does not end");
+}
+
+#[test]
+fn content_that_nobody_reads_has_to_be_there_all_the_same() {
+    let tar = Tar::default().file("a", &"x".repeat(700));
+    let read = |end: usize| {
+        let limits = Limits::default();
+        jettison_layer::for_each_member(&mut &tar.0[..end], &limits, &mut |_, _| Ok(()))
+    };
+    read(tar.0.len()).unwrap();
+    read(512 + 700).unwrap();
+    assert!(matches!(read(512 + 699), Err(Error::Damaged(_))));
+}
+
 #[test]
 fn duplicates_leave_the_last_one() {
     for (place, result) in both(Place::new, |_| {
