@@ -2,12 +2,15 @@
 //! of coverage, but runs on the stable compiler; `cargo xtask fuzz` calls it through the ignored tests `mutated_*`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Variable with the seconds for each target.
 pub(crate) const SECONDS: &str = "JETTISON_FUZZ_SECONDS";
+/// Longest that an input may take, on a loaded machine and unoptimised.
+const INPUT_MAX: Duration = Duration::from_secs(20);
 /// Longest input that is made, bytes.
-const INPUT_BYTES_MAX: usize = 4096;
+const INPUT_BYTES_MAX: usize = 32 << 10;
 /// What inputs are made of besides each other.
 const WORDS: [&str; 58] = [
     "FROM ",
@@ -82,8 +85,11 @@ pub(crate) fn for_a_while(target: &str, entry: fn(&[u8])) {
         paths.iter().map(|path| std::fs::read(path).expect("a file can be read")).collect();
     let mut random = Random(seed());
     let end = Instant::now() + Duration::from_secs(seconds);
+    let tried: Arc<Mutex<(Instant, Vec<u8>)>> = Arc::new(Mutex::new((Instant::now(), Vec::new())));
+    watch(Arc::clone(&tried), folder.clone());
     while Instant::now() < end {
         let input = changed(&corpus, &mut random);
+        *tried.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), input.clone());
         let Err(panic) = std::panic::catch_unwind(|| entry(&input)) else { continue };
         let path = folder.join(format!("found-{:016x}", random.0));
         std::fs::write(&path, &input).expect("a file can be written");
@@ -91,6 +97,24 @@ pub(crate) fn for_a_while(target: &str, entry: fn(&[u8])) {
             panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         panic!("{}: {}", path.display(), why.unwrap_or("no text"));
     }
+}
+
+/// Keeps an input that takes too long, and ends everything: nobody else could.
+#[allow(clippy::print_stderr, reason = "nobody else is left to say it")]
+fn watch(tried: Arc<Mutex<(Instant, Vec<u8>)>>, folder: PathBuf) {
+    std::thread::spawn(move || {
+        // The tests of other targets go on behind this one; then nobody holds the input any more.
+        while Arc::strong_count(&tried) > 1 {
+            std::thread::sleep(Duration::from_secs(1));
+            let tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
+            if tried.0.elapsed() > INPUT_MAX {
+                let path = folder.join("found-slow");
+                std::fs::write(&path, &tried.1).expect("a file can be written");
+                eprintln!("{}: it takes longer than {} s", path.display(), INPUT_MAX.as_secs());
+                std::process::abort();
+            }
+        }
+    });
 }
 
 /// Another one each time: what a run does not find the next one may.

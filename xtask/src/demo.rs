@@ -66,12 +66,21 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Compiles jettison while, if need be, the bases are made of packages; returns with both done.
-pub fn program_and_bases(profile: Profile, mut wanted: Vec<Standin>) -> Result<Jettison> {
+pub fn program_and_bases(profile: Profile, wanted: Vec<Standin>) -> Result<Jettison> {
     let hub = step("is docker.io there?", || Ok(standin::docker_hub_answers()))?;
+    program_and(profile, wanted, hub)
+}
+
+/// The same with bases that docker.io does not have.
+pub fn program_and_standins(profile: Profile, wanted: Vec<Standin>) -> Result<Jettison> {
+    program_and(profile, wanted, false)
+}
+
+fn program_and(profile: Profile, mut wanted: Vec<Standin>, hub: bool) -> Result<Jettison> {
     let mut making = Vec::new();
     if !hub {
         println!(
-            "docker.io does not answer from here, so stand-ins for its images are made from Debian's packages"
+            "stand-ins for images are made from Debian's packages (docker.io does not answer from here, or has none)"
         );
         packages::ensure(packages::STANDIN)?;
         wanted = wanted.into_iter().map(Standin::resolved).collect();

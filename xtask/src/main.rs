@@ -24,6 +24,7 @@ mod registry;
 mod repository;
 mod scratch;
 mod setup;
+mod slim;
 mod standin;
 mod table;
 mod test;
@@ -57,6 +58,11 @@ const COMMANDS: &[Command] = &[
         "torture",
         "random edits, kills and crowds against the promise `never wrong, never lost` [--help: its options]",
         torture::run,
+    ),
+    (
+        "slim",
+        "have `jettison slim` take programs of seven kinds apart [--only NAME; needs 1 GB of packages]",
+        slim::run,
     ),
     ("bench", "measure side by side with BuildKit and buildah [--help: its options]", bench::run),
     (

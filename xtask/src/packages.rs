@@ -64,6 +64,8 @@ pub const TEST: &[Package] = &[
     GIT,
     package("python3-venv", "python3"),
     package("chromium", "chromium"),
+    package("rpm", "rpmbuild"),
+    package("musl-tools", "musl-gcc"),
 ];
 
 /// What `bench` needs: the peers, with the programs they take for compressing if they find them.

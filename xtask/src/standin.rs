@@ -57,6 +57,16 @@ pub const RUST: Standin = Standin {
     toolchain: None,
 };
 
+/// Everything that `cargo xtask slim` builds with, in one: there is no such image under that name anywhere.
+pub const TOOLCHAINS: Standin = Standin {
+    image: "toolchains:debian",
+    folder: "toolchains",
+    packages: "golang-go,gcc,libc6-dev,zlib1g-dev,rustc,openjdk-17-jdk-headless,python3,nodejs,ca-certificates",
+    environment: "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    version: &["gcc", "--version"],
+    toolchain: None,
+};
+
 /// The same with Debian's toolchain, which has glibc only.
 const RUST_OF_DEBIAN: Standin =
     Standin { folder: "rust", packages: "rustc,gcc,libc6-dev,ca-certificates", ..RUST };

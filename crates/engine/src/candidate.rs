@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use jettison_dockerfile::Span;
 use jettison_oci::{Descriptor, Digest, ImageConfig, Platform, Reference};
-use jettison_plan::{self as plan, Action, Fs, StepId};
+use jettison_plan::Fs;
 use jettison_store::{SnapshotId, Store};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::assemble::Documents;
 use crate::build::Build;
 use crate::cancel::Cancel;
-use crate::demand;
 use crate::error::Error;
 use crate::event::{Event, Verdict};
 use crate::filesystem;
@@ -54,7 +53,7 @@ pub struct Inspection {
 /// An image that is about to be named.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    build: &'a Build<'a>,
+    pub(crate) build: &'a Build<'a>,
     documents: &'a Documents,
 }
 
@@ -80,26 +79,6 @@ pub enum Instruction {
     Healthcheck,
     /// ENV of this name.
     Env(String),
-}
-
-/// The step that brought a file into the image.
-#[derive(Debug)]
-pub struct Bringer {
-    /// Its instruction.
-    pub span: Span,
-    /// The stage or image that it copied from, if it did.
-    pub from: Option<Origin>,
-}
-
-/// A stage or image that files were copied from.
-#[derive(Debug)]
-pub struct Origin {
-    /// What `COPY --from=` calls it.
-    pub name: String,
-    /// Its merged files.
-    pub root: OwnedFd,
-    /// Its RUN instructions as written, in order.
-    pub runs: Vec<String>,
 }
 
 impl<'a> Candidate<'a> {
@@ -180,26 +159,6 @@ impl<'a> Candidate<'a> {
         self.build.plan.target().span
     }
 
-    /// The step that brought the file at `path` (relative, without links); `None` if it came with the base image.
-    pub fn brought_by(&self, path: &[u8]) -> Result<Option<Bringer>, Error> {
-        let (_, steps) = self.build.target_chain();
-        let Some(last) = steps.last() else { return Ok(None) };
-        let Some(Some(snapshot)) = self.build.fs_snapshot(Fs::Step(*last))? else { return Ok(None) };
-        let stack = self.store().stack(&snapshot)?;
-        for (step, info) in steps.iter().rev().zip(&stack) {
-            let directory = filesystem::open_directory(&self.store().snapshot_directory(&info.id))?;
-            if has(&directory, path) {
-                let step = &self.build.plan.steps[*step];
-                let from = match &step.action {
-                    Action::Copy(plan::Copy { from: plan::Source::Fs(fs), .. }) => self.origin(*fs)?,
-                    _ => None,
-                };
-                return Ok(Some(Bringer { span: step.span, from }));
-            }
-        }
-        Ok(None)
-    }
-
     /// The stages that stay behind, each with its merged files, as far as those are at hand.
     pub fn left_behind(&self) -> Result<Vec<(String, OwnedFd)>, Error> {
         let plan = &self.build.plan;
@@ -231,35 +190,6 @@ impl<'a> Candidate<'a> {
         }
         Ok(brought)
     }
-
-    fn origin(&self, fs: Fs) -> Result<Option<Origin>, Error> {
-        let plan = &self.build.plan;
-        let name = match fs {
-            Fs::Scratch => return Ok(None),
-            Fs::Image(image) => plan.images[image].reference.familiar(),
-            Fs::Step(_) => {
-                let Some(stage) = plan.stages.iter().find(|stage| stage.result == fs) else {
-                    return Ok(None);
-                };
-                stage.name.clone().unwrap_or_else(|| stage.index.to_string())
-            }
-        };
-        let Some(snapshot) = self.build.fs_snapshot(fs)? else { return Ok(None) };
-        let (_, steps) = demand::chain(plan, fs);
-        Ok(Some(Origin {
-            name,
-            root: filesystem::open(self.store(), snapshot.as_ref())?,
-            runs: steps.iter().filter_map(|step| self.run_text(*step)).collect(),
-        }))
-    }
-
-    /// A RUN instruction as it is written in the Dockerfile.
-    fn run_text(&self, step: StepId) -> Option<String> {
-        let step = &self.build.plan.steps[step];
-        let Action::Run(_) = step.action else { return None };
-        let text = self.build.request.dockerfile.text.get(step.span.start..step.span.end)?;
-        Some(String::from_utf8_lossy(text).trim_end().to_owned())
-    }
 }
 
 /// Notes every path below a snapshot's own directory that no later step brought again.
@@ -287,17 +217,6 @@ fn add_paths(root: OwnedFd, span: Span, brought: &mut BTreeMap<Vec<u8>, Span>) -
         }
     }
     Ok(())
-}
-
-/// Whether a snapshot's own directory has something at `path` (a whiteout is nothing).
-fn has(directory: &OwnedFd, path: &[u8]) -> bool {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let Ok(handle) = rustix::fs::openat2(directory.as_fd(), path, flags, Mode::empty(), resolve) else {
-        return false;
-    };
-    rustix::fs::statat(&handle, c"", AtFlags::EMPTY_PATH)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice)
 }
 
 impl Build<'_> {

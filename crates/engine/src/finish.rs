@@ -2,6 +2,7 @@
 //!
 //! Nothing gets a name before everything else has succeeded.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use jettison_oci::{Descriptor, Manifest, Platform, Reference};
@@ -16,6 +17,7 @@ use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
 use crate::output::mirror;
+use crate::parts::LeftBehind;
 use crate::request::{AnnotationPlace, Annotations, BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
 
@@ -141,13 +143,19 @@ impl Build<'_> {
             assemble::index(&manifests, platforms, &attestations, types, annotations);
         self.images.store.put_blob(&bytes)?;
         descriptor.annotations = self.request.annotations(AnnotationPlace::IndexDescriptor, None);
-        let largest = images.iter().filter_map(|(_, built)| built.largest_stage.clone());
+        // Platforms have the same stages; the largest of each stands for all.
+        let mut left: Vec<LeftBehind> =
+            images.iter().flat_map(|(_, built)| built.left_behind.clone()).collect();
+        left.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
+        let mut names = BTreeSet::new();
+        left.retain(|stage| names.insert(stage.name.clone()));
         let built = BuiltImage {
             manifest: Descriptor { annotations: Annotations::new(), ..descriptor.clone() },
             config: None,
             compressed_bytes: images.iter().map(|(_, built)| built.compressed_bytes).sum(),
             uncompressed_bytes: images.iter().map(|(_, built)| built.uncompressed_bytes).sum(),
-            largest_stage: largest.max_by_key(|(_, bytes)| *bytes),
+            parts: Vec::new(),
+            left_behind: left,
         };
         let manifests = images.into_iter().flat_map(|(image, _)| image.manifests).chain(attached).collect();
         Ok((ArchiveImage { descriptor, manifests, names: self.request.tags.clone() }, built))
@@ -325,37 +333,11 @@ impl Build<'_> {
             config: Some(documents.config_descriptor.digest.clone()),
             compressed_bytes: compressed,
             uncompressed_bytes: uncompressed,
-            largest_stage: self.largest_stage()?,
+            parts: self.image_parts(
+                &documents.parsed_config,
+                &new.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
+            )?,
+            left_behind: self.stages_left(&documents.manifest_descriptor.digest)?,
         })
-    }
-
-    /// The largest other stage of the plan, with the bytes of its files.
-    fn largest_stage(&self) -> Result<Option<(String, u64)>, Error> {
-        let (_, others) = self.plan.stages.split_last().expect("a plan has its target stage");
-        let mut largest: Option<(String, u64)> = None;
-        for stage in others {
-            let name = stage.name.clone().unwrap_or_else(|| format!("stage {}", stage.index));
-            if let Some(bytes) = self.fs_bytes(stage.result)?
-                && largest.as_ref().is_none_or(|(_, most)| bytes > *most)
-            {
-                largest = Some((name, bytes));
-            }
-        }
-        Ok(largest)
-    }
-
-    /// Sum of the sizes of the snapshots below `fs`, bytes; `None` if they are not there.
-    fn fs_bytes(&self, fs: Fs) -> Result<Option<u64>, Error> {
-        let mut next = match self.fs_snapshot(fs)? {
-            None => return Ok(None),
-            Some(snapshot) => snapshot,
-        };
-        let mut bytes = 0;
-        while let Some(id) = next {
-            let Some(info) = self.images.store.snapshot(&id)? else { return Ok(None) };
-            bytes += info.size;
-            next = info.parent;
-        }
-        Ok(Some(bytes))
     }
 }

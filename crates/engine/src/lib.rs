@@ -23,8 +23,10 @@ mod kept;
 mod keys;
 mod load;
 pub mod network_files;
+mod origin;
 mod output;
 mod ownership;
+mod parts;
 mod pipe;
 mod prepare;
 mod pull;
@@ -39,14 +41,16 @@ mod why;
 pub use attest::{Attestations, Lister, Provenance, Slsa};
 pub use build::build;
 pub use cancel::{Cancel, Guard};
-pub use candidate::{Bringer, Candidate, Files, Inspection, Inspector, Instruction, Origin};
+pub use candidate::{Candidate, Files, Inspection, Inspector, Instruction};
 pub use checks::{Checked, check};
 pub use error::Error;
 pub use images::{Image, Images};
 pub use kept::{World, kept};
 pub use load::{Loaded, load, load_folder};
+pub use origin::{Bringer, Origin};
 pub use output::archive::{ArchiveImage, write_folder, write_tar};
 pub use output::write_atomically;
+pub use parts::{LeftBehind, Part, left_behind};
 pub use pull::Progress;
 pub use request::{
     Allow, Annotation, AnnotationPlace, ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource,

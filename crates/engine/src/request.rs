@@ -13,6 +13,7 @@ use crate::attest::Attestations;
 use crate::candidate::Inspector;
 use crate::event::Verdict;
 use crate::fetch::Fetched;
+use crate::parts::{LeftBehind, Part};
 
 /// Everything that decides what is built and where it goes.
 #[derive(Clone, Debug)]
@@ -279,6 +280,8 @@ pub struct BuiltImage {
     pub compressed_bytes: u64,
     /// Sum of the uncompressed layers, bytes.
     pub uncompressed_bytes: u64,
-    /// The build stage that the image was taken from, if there was one: its name and uncompressed size, bytes.
-    pub largest_stage: Option<(String, u64)>,
+    /// The base and the layers that the build made, base first; of several platforms none.
+    pub parts: Vec<Part>,
+    /// The stages that are not in it, the largest first, as far as their sizes are known.
+    pub left_behind: Vec<LeftBehind>,
 }

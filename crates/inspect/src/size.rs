@@ -5,18 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use jettison_layer::{self as layer, Kind, Limits};
 use jettison_oci::{Digest, Hasher};
 use serde::Serialize;
 
+use crate::sbom;
 use crate::tree::NodeKind;
 use crate::tree::merged::{self, Layer, Merged, node_kind};
 
 /// Smaller files are not compared: finding them twice changes nothing.
 const COMPARED_BYTES_MIN: u64 = 4 << 10;
-/// Largest database of packages that is read, bytes.
-const DATABASE_BYTES_MAX: u64 = 64 << 20;
+/// Most databases that cannot be read, of which it is said.
+const GAPS_MAX: usize = 100;
 
 /// The bytes of one layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,10 +65,13 @@ pub struct Usage {
     pub folders: Vec<FileUsage>,
     /// Files.
     pub files: Vec<FileUsage>,
-    /// Packages by name, as dpkg or apk know their sizes.
+    /// Packages by name, as dpkg, apk or rpm know their sizes.
     pub packages: Vec<FileUsage>,
     /// Contents that are there more than once.
     pub duplicates: Vec<Duplicate>,
+    /// Databases of packages that could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +81,12 @@ struct Item {
     /// Zero for further names of a file.
     bytes: u64,
     content: Option<Digest>,
+    /// What a database of packages says.
+    packages: Option<Rc<Packages>>,
 }
+
+/// Names and sizes of packages, or why they cannot be read.
+type Packages = Result<Vec<(String, u64)>, String>;
 
 impl merged::Item for Item {
     fn kind(&self) -> &NodeKind {
@@ -84,11 +94,11 @@ impl merged::Item for Item {
     }
 
     fn implied() -> Self {
-        Self { layer: 0, kind: NodeKind::Directory, bytes: 0, content: None }
+        Self { layer: 0, kind: NodeKind::Directory, bytes: 0, content: None, packages: None }
     }
 
     fn linked(&self) -> Self {
-        Self { bytes: 0, content: None, ..self.clone() }
+        Self { bytes: 0, content: None, packages: None, ..self.clone() }
     }
 }
 
@@ -97,12 +107,11 @@ impl merged::Item for Item {
 pub struct Counter {
     layers: Vec<LayerUsage>,
     items: Merged<Item>,
-    packages: BTreeMap<String, u64>,
 }
 
 impl Default for Counter {
     fn default() -> Self {
-        Self { layers: Vec::new(), items: Merged::new(), packages: BTreeMap::new() }
+        Self { layers: Vec::new(), items: Merged::new() }
     }
 }
 
@@ -115,10 +124,17 @@ impl Counter {
         let number = self.layers.len();
         let mut usage = LayerUsage::default();
         let layer = Layer::read(tar, limits, &mut |entry, content| {
-            let mut item = Item { layer: number, kind: node_kind(&entry.kind), bytes: 0, content: None };
+            let kind = node_kind(&entry.kind);
+            let mut item = Item { layer: number, kind, bytes: 0, content: None, packages: None };
             if let Kind::File { size } = entry.kind {
                 item.bytes = size;
-                item.content = self.content(&entry.path, size, content).map_err(layer::Error::Read)?;
+                if let Some(found) = sbom::database(&entry.path, size, content) {
+                    let sizes = |package: sbom::Package| Some((package.name, package.bytes?));
+                    let found = found.map(|list| list.into_iter().filter_map(sizes).collect());
+                    item.packages = Some(Rc::new(found));
+                } else if size >= COMPARED_BYTES_MIN {
+                    item.content = Some(digest(content).map_err(layer::Error::Read)?);
+                }
                 usage.files += 1;
                 usage.bytes += size;
             }
@@ -130,38 +146,12 @@ impl Counter {
         Ok(())
     }
 
-    /// Reads a file: its digest if it is large enough to matter, and the packages if it is a database of them.
-    fn content(&mut self, path: &[u8], size: u64, content: &mut dyn Read) -> io::Result<Option<Digest>> {
-        let is_database =
-            matches!(path, b"var/lib/dpkg/status" | b"lib/apk/db/installed" | b"usr/lib/apk/db/installed")
-                || path.starts_with(b"var/lib/dpkg/status.d/");
-        if is_database && size <= DATABASE_BYTES_MAX {
-            let mut text = Vec::new();
-            content.read_to_end(&mut text)?;
-            if !path.starts_with(b"var/lib/dpkg/status.d/") {
-                self.packages.clear();
-            }
-            self.packages.extend(packages(&String::from_utf8_lossy(&text)));
-            return Ok(None);
-        }
-        if size < COMPARED_BYTES_MIN {
-            return Ok(None);
-        }
-        let mut hasher = Hasher::sha256();
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match content.read(&mut buffer)? {
-                0 => return Ok(Some(hasher.finish())),
-                n => hasher.update(&buffer[..n]),
-            }
-        }
-    }
-
     /// What was counted; at most `longest` entries in each list.
     pub fn finish(self, longest: usize) -> Usage {
         let mut folders: BTreeMap<String, u64> = BTreeMap::new();
         let mut files = Vec::new();
         let mut same: BTreeMap<String, (u64, BTreeSet<String>)> = BTreeMap::new();
+        let (mut packages, mut gaps): (BTreeMap<String, u64>, _) = (BTreeMap::new(), Vec::new());
         for (path, item) in self.items.iter().filter(|(_, item)| item.bytes > 0) {
             let path = format!("/{}", String::from_utf8_lossy(path));
             for (depth, (slash, _)) in path.match_indices('/').skip(1).enumerate() {
@@ -174,6 +164,16 @@ impl Counter {
                     .or_insert_with(|| (item.bytes, BTreeSet::new()))
                     .1
                     .insert(path.clone());
+            }
+            match item.packages.as_deref() {
+                Some(Ok(list)) => {
+                    for (name, bytes) in list {
+                        let sum = packages.entry(name.clone()).or_default();
+                        *sum = sum.saturating_add(*bytes);
+                    }
+                }
+                Some(Err(reason)) if gaps.len() < GAPS_MAX => gaps.push(format!("{path}: {reason}")),
+                _ => {}
             }
             files.push(FileUsage { path, bytes: item.bytes });
         }
@@ -193,9 +193,10 @@ impl Counter {
             bytes: files.iter().map(|file| file.bytes).sum(),
             folders: largest(list(folders), longest),
             files: largest(files, longest),
-            packages: largest(list(self.packages), longest),
+            packages: largest(list(packages), longest),
             layers: self.layers,
             duplicates,
+            gaps,
         }
     }
 }
@@ -206,31 +207,13 @@ fn largest(mut list: Vec<FileUsage>, longest: usize) -> Vec<FileUsage> {
     list
 }
 
-/// Names and sizes, bytes: dpkg's paragraphs (KiB) and apk's one-letter fields (bytes).
-fn packages(text: &str) -> BTreeMap<String, u64> {
-    let mut found = BTreeMap::new();
-    for paragraph in text.split("\n\n") {
-        let field = |name: &str| paragraph.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let package = field("Package:").zip(field("Installed-Size:")).map(|(name, size)| (name, size, 1024));
-        let package = package.or_else(|| field("P:").zip(field("I:")).map(|(name, size)| (name, size, 1)));
-        if let Some((name, size, unit)) = package
-            && let Ok(size) = size.parse::<u64>()
-        {
-            found.insert(name.to_owned(), size.saturating_mul(unit));
+fn digest(content: &mut dyn Read) -> io::Result<Digest> {
+    let mut hasher = Hasher::sha256();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match content.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
         }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_of_both_kinds() {
-        let dpkg = "Package: libc6\nStatus: install ok installed\nInstalled-Size: 10\n\nPackage: x\n\n";
-        assert_eq!(packages(dpkg), BTreeMap::from([("libc6".to_owned(), 10_240)]));
-        let apk = "C:Q1x\nP:musl\nV:1.2\nI:622592\n\nP:busybox\nI:1\n";
-        assert_eq!(packages(apk)["musl"], 622_592);
     }
 }

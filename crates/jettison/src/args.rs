@@ -250,14 +250,8 @@ pub(crate) struct Build {
     #[arg(long, value_name = "METHOD")]
     pub(crate) call: Option<String>,
     /// Whether the image can start: warn, fail with `error`, say nothing with `off`; `run` starts it in the sandbox as well
-    #[arg(
-        long,
-        env = "JETTISON_VERIFY",
-        value_enum,
-        value_delimiter = ',',
-        default_value = "warn",
-        value_name = "MODE"
-    )]
+    /// [default: what `verify` in jettison/config.toml says, else warn]
+    #[arg(long, env = "JETTISON_VERIFY", value_enum, value_delimiter = ',', value_name = "MODE")]
     pub(crate) verify: Vec<VerifyMode>,
     /// Attach a list of the image's packages (SPDX)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]

@@ -15,6 +15,7 @@ mod output_flag;
 mod progress;
 mod proof;
 mod report;
+mod settings;
 mod signals;
 mod snippet;
 mod ssh_keys;

@@ -60,8 +60,8 @@ impl Inspector for Prover {
         };
         let report = inspect::prove(&image).map_err(failed)?;
         let mut verdict = verdict(&report, &|subject| Some(place(candidate, subject)));
-        if self.run && !config.platform().satisfies(&jettison_oci::Platform::host()) {
-            add_trial(&mut verdict, &Trial::OtherMachine(config.platform().to_string()));
+        if let Some(trial) = self.run.then(|| trial::other_machine(&config.platform())).flatten() {
+            add_trial(&mut verdict, &trial);
         } else if self.run
             && let Some(snapshot) = candidate.snapshot()?
         {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jettison_engine::{self as engine, Cancel, event::Weight, network_files};
-use jettison_oci::ContainerConfig;
-use jettison_sandbox::{self as sandbox, Exit, Killer, Network, Root, Spec};
+use jettison_oci::{ContainerConfig, Platform};
+use jettison_sandbox::{self as sandbox, Emulation, Exit, Killer, Network, Root, Spec};
 use jettison_store::{SnapshotId, Store};
 
 /// How long a process that exposes nothing has to live.
@@ -40,8 +40,8 @@ pub(crate) enum Trial {
     Ended { exit: String, code: i32, output: String },
     /// It did not start.
     NotStarted(String),
-    /// It is for another machine than this one.
-    OtherMachine(String),
+    /// It is for a machine that this one neither is nor emulates: which one, and why not.
+    OtherMachine(String, String),
     /// It has no command.
     NoCommand,
 }
@@ -56,7 +56,7 @@ impl Trial {
             }
             Self::Ended { code: 0, .. } | Self::Answered { .. } => Weight::Note,
             Self::Lived { silent, .. } if silent.is_empty() => Weight::Note,
-            Self::Ended { .. } | Self::Lived { .. } | Self::OtherMachine(_) | Self::NoCommand => {
+            Self::Ended { .. } | Self::Lived { .. } | Self::OtherMachine(..) | Self::NoCommand => {
                 Weight::Warning
             }
         }
@@ -70,7 +70,7 @@ impl Trial {
             Self::Lived { .. } => "run-silent",
             Self::Ended { .. } => "run-ended",
             Self::NotStarted(_) => "run-not-started",
-            Self::OtherMachine(_) | Self::NoCommand => "run-impossible",
+            Self::OtherMachine(..) | Self::NoCommand => "run-impossible",
         }
     }
 }
@@ -105,12 +105,22 @@ impl fmt::Display for Trial {
             }
             Self::Ended { exit, output, .. } => write!(f, "started and ended with {exit}{}", tail(output)),
             Self::NotStarted(reason) => write!(f, "did not start: {reason}"),
-            Self::OtherMachine(platform) => {
-                write!(f, "not started: it is for {platform}, and this machine is not")
+            Self::OtherMachine(platform, reason) => {
+                write!(f, "not started: it is for {platform}, this machine is {}: {reason}", Platform::host())
             }
             Self::NoCommand => f.write_str("not started: it has neither ENTRYPOINT nor CMD"),
         }
     }
+}
+
+/// Why programs of a platform cannot be started here; `None` if they can: it is this machine's, or an emulator is there.
+pub(crate) fn other_machine(platform: &Platform) -> Option<Trial> {
+    let reason = match sandbox::emulation(&platform.architecture) {
+        _ if platform.os != "linux" => "only programs for Linux run here".to_owned(),
+        Emulation::Missing(reason) => reason,
+        Emulation::Native | Emulation::Handled => return None,
+    };
+    Some(Trial::OtherMachine(platform.to_string(), reason))
 }
 
 /// Starts an image whose files are `snapshot` and says what happened.

@@ -40,7 +40,9 @@ impl Read for Content<'_, '_> {
                         let n = usize::try_from(stretch).unwrap_or(usize::MAX).min(out.len());
                         match self.stream.read(&mut out[..n]).map_err(io::Error::other)? {
                             0 => {
-                                return Err(io::Error::other("a sparse file has less data than its map says"));
+                                return Err(io::Error::other(
+                                    "a sparse file has less data than its map says",
+                                ));
                             }
                             n => n,
                         }

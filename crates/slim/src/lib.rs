@@ -5,10 +5,12 @@
 //! is proved: the files that it names make a tree on which the start-proof finds nothing that it did not find before.
 //!
 //! `program.rs` finds what is started; `libraries.rs` what that loads; `data.rs` what it may read; `kept.rs` is the
-//! image to be, for the proof; `source.rs` and `stage.rs` write the two stages; `go.rs` knows about cgo.
+//! image to be, for the proof; `source.rs` and `stage.rs` write the two stages; `health.rs` is HEALTHCHECK; `go.rs` knows about
+//! cgo.
 
 mod data;
 mod go;
+mod health;
 mod kept;
 mod libraries;
 mod packages;
@@ -133,7 +135,6 @@ impl Item {
 /// If it is not proved that the smaller image starts as the larger one does, or files cannot be read.
 pub fn propose(subject: &Subject<'_>) -> Result<Proposal, Error> {
     check(subject.dockerfile)?;
-    source::check_health(subject)?;
     let view = View::new(subject.tree);
     let original = prove(&Image {
         tree: subject.tree,
@@ -145,7 +146,8 @@ pub fn propose(subject: &Subject<'_>) -> Result<Proposal, Error> {
     let loaded = libraries::of(subject, &view, &started)?;
     let mut items = vec![started.item()];
     items.extend(loaded.items);
-    let config = stage::config(subject, &started);
+    let mut config = stage::config(subject, &started);
+    config.healthcheck = health::check(subject, &view, &started)?;
     let makes_temporary_files = data::add_named(subject, &view, &started, &mut items)?;
     let mut report = None;
     for _ in 0..ROUNDS_MAX {

@@ -140,7 +140,11 @@ fn words(subject: &Subject<'_>, report: &Report) -> Result<(Vec<String>, Option<
 }
 
 /// The absolute path under which a name is found.
-fn looked_up(view: &View<'_>, subject: &Subject<'_>, name: &str) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn looked_up(
+    view: &View<'_>,
+    subject: &Subject<'_>,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Error> {
     let config = subject.config;
     let absolute = |path: &str| [b"/", &cleaned(path.as_bytes())[..]].concat();
     if name.contains('/') {

@@ -30,25 +30,6 @@ pub fn check(dockerfile: &Dockerfile) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a health check: what it starts would have to come along.
-pub(crate) fn check_health(subject: &Subject<'_>) -> Result<(), Refusal> {
-    if let Some(check) = &subject.config.healthcheck
-        && check.test.first().is_some_and(|kind| kind != "NONE")
-    {
-        let instructions = subject.dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
-        let place = instructions.rev().find(|i| matches!(i.kind, Kind::Healthcheck(_)));
-        let refusal = Refusal::new(match check.test.first().map(String::as_str) {
-            Some("CMD-SHELL") => "HEALTHCHECK needs a shell, and the new image would have none",
-            _ => {
-                "HEALTHCHECK starts a program of its own, whose files nobody can tell from those of the build"
-            }
-        })
-        .hint("let the platform ask the port instead (HEALTHCHECK NONE)");
-        return Err(place.map_or(refusal.clone(), |i| refusal.at(i.span)));
-    }
-    Ok(())
-}
-
 /// Whether an instruction is about running and not about building.
 pub(crate) fn is_moved(stage: &Stage, index: usize) -> bool {
     let changes_files =

@@ -9,7 +9,7 @@ use jettison_oci::ContainerConfig;
 
 use crate::program::Started;
 use crate::source::{is_moved, lines_of};
-use crate::{Error, Item, Refusal, Subject, shown};
+use crate::{Error, Item, Refusal, Subject, health, shown};
 
 /// Variables that only toolchains read.
 const OF_BUILDS: &[&str] = &[
@@ -114,10 +114,16 @@ pub(crate) fn write(subject: &Subject<'_>, view: &View<'_>, parts: &Parts<'_>) -
     text.push_str(&folders_and_user(subject, view, parts)?);
     let last = subject.dockerfile.stages.last().expect("checked");
     for (index, instruction) in last.instructions.iter().enumerate() {
-        let is_command = matches!(instruction.kind, Kind::Cmd(_) | Kind::Entrypoint(_) | Kind::User(_));
-        if is_moved(last, index) && !is_command {
+        let is_written_below = matches!(
+            instruction.kind,
+            Kind::Cmd(_) | Kind::Entrypoint(_) | Kind::User(_) | Kind::Healthcheck(_)
+        );
+        if is_moved(last, index) && !is_written_below {
             text.push_str(&moved(subject, instruction)?);
         }
+    }
+    if let Some(check) = &config.healthcheck {
+        text.push_str(&health::write(subject, check));
     }
     text.push_str(&command(subject, parts));
     Ok(text)

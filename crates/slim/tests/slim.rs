@@ -266,10 +266,10 @@ fn what_is_refused() {
     add("on scratch", Case::new("FROM scratch\nADD x /\nRUN y\nCMD [\"/myserver\"]\n"));
     add("a base for others", Case::new(&format!("{FOUNDING}ONBUILD RUN x\n")));
     add("a health check", {
-        let source = format!("{FOUNDING}HEALTHCHECK CMD curl localhost\n");
+        let source = format!("{FOUNDING}HEALTHCHECK CMD curl localhost | grep ok\n");
         Case::new(&source).config(|c| {
             c.healthcheck = Some(jettison_oci::Healthcheck {
-                test: vec!["CMD-SHELL".into(), "curl localhost".into()],
+                test: vec!["CMD-SHELL".into(), "curl localhost | grep ok".into()],
                 ..Default::default()
             });
         })
@@ -287,6 +287,32 @@ fn what_is_refused() {
         ),
     );
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_health_check_that_asks_the_program_itself_comes_along() {
+    let with = |line: &str, test: &[&str]| {
+        let test: Vec<String> = test.iter().map(ToString::to_string).collect();
+        let case = Case::new(&format!("{FOUNDING}{line}\n")).config(|c| {
+            c.healthcheck = Some(jettison_oci::Healthcheck {
+                test,
+                interval: 5_000_000_000,
+                timeout: 1_500_000_000,
+                retries: 3,
+                ..Default::default()
+            });
+        });
+        let said = case.said();
+        let lines = said.lines().filter(|line| line.contains("HEALTHCHECK") || line.contains("In exec form"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let shell = "HEALTHCHECK --interval=5s --timeout=1500ms --retries=3 CMD /myserver health || exit 1";
+    insta::assert_snapshot!(with(shell, &["CMD-SHELL", "/myserver health || exit 1"]), @r#"
+    # In exec form, by its path: the new image has no shell.
+    HEALTHCHECK --interval=5s --timeout=1500000000ns --retries=3 CMD ["/myserver", "health"]
+    "#);
+    let exec = "HEALTHCHECK --interval=5s CMD [\"/myserver\", \"health\"]";
+    insta::assert_snapshot!(with(exec, &["CMD", "/myserver", "health"]), @r#"HEALTHCHECK --interval=5s CMD ["/myserver", "health"]"#);
 }
 
 #[test]

@@ -115,6 +115,11 @@ impl Store {
         statement.query_row([&id.0], info).optional().map_err(self.index_error())
     }
 
+    /// What is known of the snapshot that is called so; `None` if it is not there any more.
+    pub fn snapshot_named(&self, name: &str) -> Result<Option<SnapshotInfo>> {
+        self.snapshot(&SnapshotId(name.to_owned()))
+    }
+
     /// A snapshot and all below it, top first.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
 //! `cargo xtask bench`: the same work by jettison, BuildKit and buildah, one after the other on the same machine.
 //!
 //! `workloads.rs`: what is done. `peers/`: who does it, one file each. `measure.rs`: time and memory of one call.
-//! `report.rs`: medians and ratios as Markdown. Bases come from a registry on this machine, so that no network is
-//! measured; peers run in namespaces of their own (`isolation.rs`).
+//! `report.rs`: medians and ratios as Markdown. `verify.rs`, `check.rs`, `memory.rs`: jettison alone. Bases come from a
+//! registry on this machine, so that no network is measured; peers run in namespaces of their own (`isolation.rs`).
 
 mod check;
 mod measure;
 mod memory;
 mod peers;
 mod report;
+mod verify;
 mod workloads;
 
 use std::path::PathBuf;
@@ -37,8 +38,9 @@ const HELP: &str = "cargo xtask bench [OPTIONS]   (as root: the peers need it)
 
 const HELP_REST: &str = "
                  and `linear`: jettison alone, with 2,000 to 200,000 files and 10 to 400 steps,
-                 and `memory`: its peak memory with a layer of 8 GB (needs 25 GB of disk),
-                 and `check`: `jettison check` of 500 lines (without root)
+                 `memory`: its peak memory with a layer of 8 GB (needs 25 GB of disk),
+                 `check`: `jettison check` of 500 lines (without root),
+                 and `verify`: what the start-proof costs
   --peers LIST   whom to compare with, from buildkit,buildah; `none` for jettison alone [buildkit,buildah]
   --write        write docs/benchmarks.md as well
 ";
@@ -70,6 +72,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let registry = Registry::start(&scratch.path().join("registry"))?;
     if options.only == [memory::MEMORY] {
         return memory::run(&jettison, &registry, &scratch);
+    }
+    if options.only == [verify::NAME] {
+        println!("\n{}", verify::run(&jettison, options.runs, scratch.path())?);
+        return Ok(());
     }
     push_base(&jettison, &registry)?;
     let builders = peers::start(&options.peers, &jettison, &registry, scratch.path())?;
@@ -120,7 +126,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
         // Sizes are compared, not builders.
         options.peers.clear();
     }
-    let alone = [memory::MEMORY, check::NAME];
+    let alone = [memory::MEMORY, check::NAME, verify::NAME];
     if options.only.len() > 1
         && let Some(name) = options.only.iter().find(|name| alone.contains(&name.as_str()))
     {

@@ -1,9 +1,11 @@
 //! What a loader reads in an ELF file, and no more: headers, the dynamic segment, symbol versions.
 //!
-//! Sections (`section.rs`) are looked at for lists of packages only: no loader needs them. Sizes are limited before anything
+//! Sections (`section.rs`) are looked at for lists of packages and notes only: no loader needs them. Sizes are limited before anything
 //! is read, so a hostile file costs no more than a large one. `versions.rs` has the version tables, `strings.rs`
-//! searches whole files for texts, `go.rs` reads what the Go toolchain left.
+//! searches whole files for texts, `go.rs` reads what the Go toolchain left, `dlopen.rs` what programs say of libraries that
+//! they load later.
 
+pub mod dlopen;
 pub mod go;
 pub mod section;
 mod strings;
@@ -13,7 +15,7 @@ use object::elf::{self as format, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, pod};
 
-pub use strings::contains_any;
+pub use strings::{contains_any, library_names};
 pub use versions::VersionNeed;
 
 use crate::tree::{Content, read_start};

@@ -197,22 +197,44 @@ trait Order {
     fn default_directories(&self) -> &[Vec<u8>];
 }
 
-/// Works out what the loader would load for `start`.
-pub fn closure(view: &View<'_>, family: Family, start: &Start<'_>) -> io::Result<Closure> {
-    let (name, place) = start.loader;
-    let Ok(loader) = view.elf(place)? else {
-        return Ok(Closure::default());
+/// For each of `names`, wanted by the object with that index of a closure of `start`, whether the loader finds it: what
+/// dlopen would do.
+pub fn finds(
+    view: &View<'_>,
+    family: Family,
+    start: &Start<'_>,
+    closure: &Closure,
+    names: &[(usize, &[u8])],
+) -> io::Result<Vec<bool>> {
+    let order = order(view, family, start)?;
+    let is_found = |(requester, name): &(usize, &[u8])| {
+        let is_loaded = closure.objects.iter().any(|object| object.names.iter().any(|known| known == name));
+        let located = || order.locate(&closure.objects, *requester, name);
+        Ok(is_loaded || matches!(located()?, Located::Found(..) | Located::Loader))
     };
+    names.iter().map(is_found).collect()
+}
+
+fn order<'a>(view: &'a View<'a>, family: Family, start: &Start<'a>) -> io::Result<Box<dyn Order + 'a>> {
     let opener = Opener {
         view,
         identity: start.identity,
         machine: start.elf.machine,
         working_directory: start.working_directory,
     };
-    let order: Box<dyn Order + '_> = match family {
+    Ok(match family {
         Family::Glibc => Box::new(glibc::Glibc::new(opener, start)?),
         Family::Musl => Box::new(musl::Musl::new(opener, start)?),
+    })
+}
+
+/// Works out what the loader would load for `start`.
+pub fn closure(view: &View<'_>, family: Family, start: &Start<'_>) -> io::Result<Closure> {
+    let (name, place) = start.loader;
+    let Ok(loader) = view.elf(place)? else {
+        return Ok(Closure::default());
     };
+    let order = order(view, family, start)?;
     let object = |path: &[u8], place: &Place, elf: &Rc<Elf>| {
         let soname = elf.dynamic.as_ref().and_then(|dynamic| dynamic.soname.clone());
         Object {

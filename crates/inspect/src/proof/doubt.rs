@@ -1,4 +1,5 @@
-//! What files alone cannot say: data that a program may look for when it runs, and libraries that it may load later.
+//! What files alone cannot say: data that a program may look for when it runs, and libraries that the C library may load
+//! later. Those that the program itself loads are in `dlopen.rs`.
 //!
 //! Never an error. A Go server contains the paths of certificates and time zones whether it uses them or not, so that
 //! alone is a note, which changes no verdict; a library that makes TLS calls, or a zone that is asked for, is a doubt.
@@ -9,7 +10,6 @@ use std::io;
 use super::{Finding, Program, Proof, Severity, Subject, shown};
 use crate::elf::contains_any;
 use crate::loader::{Closure, Family, Object};
-use crate::tree::Place;
 
 /// Where programs look for certificate authorities. Source: Go `crypto/x509/root_linux.go`, rustls-native-certs.
 pub const BUNDLES: [&str; 6] = [
@@ -51,7 +51,7 @@ impl Proof<'_> {
             self.locale(closure)?;
             self.name_service(closure)?;
             self.loaded_later(closure)?;
-            self.dlopen(closure, binary);
+            self.dlopen(closure, binary)?;
         }
         Ok(())
     }
@@ -176,32 +176,6 @@ impl Proof<'_> {
         Ok(())
     }
 
-    /// Libraries that are loaded by name while the program runs.
-    fn dlopen(&mut self, closure: &Closure, binary: &Place) {
-        let is_part_of_libc = |name: &[u8]| {
-            [&b"libc.so"[..], b"libdl.so", b"ld-linux", b"libpthread.so", b"ld-musl", b"libc.musl"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-        };
-        let uses = closure.objects.iter().enumerate().filter(|(index, object)| {
-            // The second object is the loader.
-            let is_own = *index != 1 && !is_part_of_libc(object.name());
-            is_own && (mentions(object, "dlopen") || mentions(object, "dlmopen"))
-        });
-        let names: Vec<String> = uses
-            .map(|(index, object)| if index == 0 { shown(&binary.path) } else { text(object.name()) })
-            .collect();
-        if !names.is_empty() {
-            let verb = if names.len() == 1 { "loads" } else { "load" };
-            let message = format!(
-                "dlopen: {} {verb} libraries by name while running; which ones, files cannot say",
-                names.join(", ")
-            );
-            self.warning("dlopen", Subject::File(shown(&binary.path)), message)
-                .fix("try it", "jettison verify --run IMAGE");
-        }
-    }
-
     fn is_library(&self, closure: &Closure, name: &str) -> io::Result<bool> {
         for directory in &closure.default_directories {
             if self.view.exists(&[directory, &b"/"[..], name.as_bytes()].concat())? {
@@ -223,14 +197,14 @@ fn bring(finding: &mut Finding, stage: Option<String>, path: &str) {
     };
 }
 
-fn mentions(object: &Object, symbol: &str) -> bool {
+pub(super) fn mentions(object: &Object, symbol: &str) -> bool {
     object.elf.dynamic.as_ref().is_some_and(|dynamic| dynamic.mentions(symbol))
 }
 
-fn family(closure: &Closure) -> Family {
+pub(super) fn family(closure: &Closure) -> Family {
     closure.objects.get(1).and_then(|loader| Family::of(&loader.path)).unwrap_or(Family::Glibc)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

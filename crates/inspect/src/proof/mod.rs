@@ -10,12 +10,14 @@
 //! | `binary.rs` | ELF: machine, loader, libraries, versions of symbols |
 //! | `argument.rs` | one step into the arguments of interpreters |
 //! | `healthcheck.rs` | HEALTHCHECK, by the same rules |
-//! | `doubt.rs` | what files alone cannot say: certificates, time zones, dlopen, … |
+//! | `doubt.rs` | what files alone cannot say: certificates, time zones, … |
+//! | `dlopen.rs` | libraries that are loaded by name |
 //! | `remedy.rs` | the ways out, as text to paste |
 
 mod argument;
 mod binary;
 mod command;
+mod dlopen;
 mod doubt;
 mod finding;
 mod healthcheck;

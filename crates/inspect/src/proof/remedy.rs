@@ -53,7 +53,7 @@ impl Proof<'_> {
     }
 
     /// The package manager's words for libraries.
-    fn packages(&self, missing: &[&String]) -> io::Result<Option<Fix>> {
+    pub(super) fn packages(&self, missing: &[&String]) -> io::Result<Option<Fix>> {
         let release = self.view.read(b"/etc/os-release", RELEASE_BYTES_MAX)?.unwrap_or_default();
         let release = String::from_utf8_lossy(&release).into_owned();
         let mut words = Vec::new();

@@ -17,7 +17,7 @@ mod rpm;
 mod spdx;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read};
 
 pub use cyclonedx::cyclonedx;
 pub use spdx::spdx;
@@ -176,9 +176,8 @@ pub fn system_packages(tree: &dyn Tree) -> io::Result<Inventory> {
     let view = View::new(tree);
     let mut found = Inventory { distribution: distribution(&view)?, ..Inventory::default() };
     let mut paths: Vec<Vec<u8>> = DATABASES.iter().map(|(path, _)| path.as_bytes().to_vec()).collect();
-    let slices = b"var/lib/dpkg/status.d".to_vec();
-    if tree.node(&slices)?.is_some_and(|node| node.kind == NodeKind::Directory) {
-        paths.extend(tree.names(&slices)?.iter().map(|name| join(&slices, name)));
+    if tree.node(SLICES)?.is_some_and(|node| node.kind == NodeKind::Directory) {
+        paths.extend(tree.names(SLICES)?.iter().map(|name| join(SLICES, name)));
     }
     for path in paths {
         // /var/lib/rpm is a link on many systems; what it leads to is in the list itself.
@@ -208,6 +207,9 @@ const DATABASES: &[(&str, Reader)] = &[
     ("usr/share/rpm/Packages", rpm::bdb),
 ];
 
+/// Where distroless has a file for each package.
+const SLICES: &[u8] = b"var/lib/dpkg/status.d";
+
 /// Who reads the file at a path, and how large it may be.
 fn reader(path: &[u8]) -> Option<(Reader, u64)> {
     if let Some((_, reader)) = DATABASES.iter().find(|(known, _)| known.as_bytes() == path) {
@@ -215,8 +217,7 @@ fn reader(path: &[u8]) -> Option<(Reader, u64)> {
     }
     let (parent, name) = split(path);
     let reader: Reader = match name {
-        // Distroless has a file for each package.
-        _ if parent == b"var/lib/dpkg/status.d" && !name.ends_with(b".md5sums") => dpkg::read,
+        _ if parent == SLICES && !name.ends_with(b".md5sums") => dpkg::read,
         b"package.json" if npm::is_package(parent) => npm::read,
         b"METADATA" if parent.ends_with(b".dist-info") => python::read,
         b"PKG-INFO" if parent.ends_with(b".egg-info") || parent.ends_with(b"/EGG-INFO") => python::read,
@@ -229,6 +230,26 @@ fn reader(path: &[u8]) -> Option<(Reader, u64)> {
 /// Whether a list of packages may read the file at this path, and so whoever keeps only parts of an image must keep it.
 pub(crate) fn reads(path: &[u8]) -> bool {
     reader(path).is_some()
+}
+
+/// The packages in the database of a package manager that lies at `path`; `None` if none does. For whoever has files in
+/// passing and no tree.
+pub(crate) fn database(
+    path: &[u8],
+    size: u64,
+    content: &mut dyn Read,
+) -> Option<Result<Vec<Package>, String>> {
+    let (read, limit) = reader(path).filter(|_| is_database(path))?;
+    if size > limit {
+        return Some(Err(format!("larger than {limit} bytes")));
+    }
+    let mut bytes = Vec::new();
+    let all = content.take(limit).read_to_end(&mut bytes);
+    Some(all.map_err(|error| error.to_string()).and_then(|_| read(&bytes)))
+}
+
+fn is_database(path: &[u8]) -> bool {
+    split(path).0 == SLICES || DATABASES.iter().any(|(known, _)| known.as_bytes() == path)
 }
 
 impl Inventory {

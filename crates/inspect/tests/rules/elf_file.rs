@@ -16,6 +16,7 @@ pub(crate) struct ElfFile {
     defines: Vec<String>,
     symbols: Vec<String>,
     tail: Vec<u8>,
+    section: Option<(String, Vec<u8>)>,
     is_dynamic: bool,
 }
 
@@ -37,6 +38,7 @@ impl ElfFile {
             defines: Vec::new(),
             symbols: Vec::new(),
             tail: Vec::new(),
+            section: None,
             is_dynamic: false,
         }
     }
@@ -106,6 +108,12 @@ impl ElfFile {
         self
     }
 
+    /// A section that no segment holds (64 bits, little-endian).
+    pub(crate) fn section(mut self, name: &str, bytes: &[u8]) -> Self {
+        self.section = Some((name.to_owned(), bytes.to_vec()));
+        self
+    }
+
     fn string(mut self, tag: i64, text: &str) -> Self {
         self.strings.push((tag, text.to_owned()));
         self.is_dynamic = true;
@@ -137,7 +145,28 @@ impl ElfFile {
         }
         let bytes = self.header(count as u16);
         out[..bytes.len()].copy_from_slice(&bytes);
+        self.sections(&mut out);
         out
+    }
+
+    /// The section and the names of sections, behind everything else.
+    fn sections(&self, out: &mut Vec<u8>) {
+        let Some((name, bytes)) = &self.section else { return };
+        let names = [b"\0", name.as_bytes(), b"\0"].concat();
+        let (at, names_at) = (out.len() as u64, (out.len() + bytes.len()) as u64);
+        out.extend_from_slice(bytes);
+        out.extend_from_slice(&names);
+        out.resize(out.len().next_multiple_of(8), 0);
+        let table = out.len() as u64;
+        for (name, kind, offset, size) in
+            [(0_u32, 0_u32, 0, 0), (1, 7, at, bytes.len() as u64), (0, 3, names_at, names.len() as u64)]
+        {
+            let numbers = [0, 0, offset, size, 0, 1, 0].map(u64::to_le_bytes).concat();
+            out.extend([name.to_le_bytes(), kind.to_le_bytes()].concat());
+            out.extend(numbers);
+        }
+        out[40..48].copy_from_slice(&table.to_le_bytes());
+        out[58..64].copy_from_slice(&[64_u16, 3, 2].map(u16::to_le_bytes).concat());
     }
 
     fn header(&self, count: u16) -> Vec<u8> {

@@ -351,3 +351,36 @@ fn a_working_directory_that_is_not_there_is_only_noted() {
     let tree = MemoryTree::new().file("/app", 0o755, program());
     insta::assert_snapshot!(said(&tree, &config));
 }
+
+#[test]
+fn libraries_that_notes_and_texts_name() {
+    let app = |text: &[u8]| {
+        let file = ElfFile::program().interpreter(LOADER).needed("libc.so.6").symbol("dlopen");
+        let libz = ElfFile::library("libz.so.1").bytes();
+        glibc().file("/lib64/libz.so.1", 0o644, libz).file("/app", 0o755, file.tail(text).bytes())
+    };
+    let names = b"libc.so.6\0libz.so.1\0libabsent.so.3\0";
+    insta::assert_snapshot!("dlopen_texts", said(&app(names), &cmd(&["/app"])));
+    let noted = |note: &str| {
+        let file = ElfFile::program().interpreter(LOADER).needed("libc.so.6").symbol("dlopen");
+        let libz = ElfFile::library("libz.so.1").bytes();
+        let file = file.tail(names).section(".note.dlopen", &dlopen_note(note));
+        let os = "ID=debian\n";
+        let tree = glibc().file("/lib64/libz.so.1", 0o644, libz).file("/etc/os-release", 0o644, os);
+        said(&tree.file("/app", 0o755, file.bytes()), &cmd(&["/app"]))
+    };
+    let there =
+        r#"[{"feature":"compression","soname":["libabsent.so.3","libz.so.1"],"priority":"required"}]"#;
+    insta::assert_snapshot!(noted(there), @"Starts: /app (dynamic, glibc, 1 library)");
+    let absent = r#"[{"feature":"bpf","soname":["libbpf.so.1","libbpf.so.0"],"priority":"recommended"},{"soname":["libx.so"]}]"#;
+    insta::assert_snapshot!("dlopen_noted", noted(absent));
+}
+
+/// A note as systemd's macros write it.
+fn dlopen_note(text: &str) -> Vec<u8> {
+    let mut note = [4_u32, text.len() as u32 + 1, 0x407c_0c0a].map(u32::to_le_bytes).concat();
+    note.extend_from_slice(b"FDO\0");
+    note.extend_from_slice(text.as_bytes());
+    note.resize((note.len() + 1).next_multiple_of(4), 0);
+    note
+}

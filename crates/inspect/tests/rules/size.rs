@@ -44,3 +44,18 @@ fn an_opaque_folder_hides_everything_in_it() {
     ]);
     assert_eq!((usage.layers[0].hidden_bytes, usage.bytes), (7, 3));
 }
+
+#[test]
+fn packages_as_the_last_layer_has_them() {
+    let status = "mkdir -p var/lib/dpkg lib/apk/db; printf 'Package: libc6\\nStatus: install ok installed\\nVersion: 1\\nInstalled-Size: 10\\n\\nPackage: gone\\nStatus: deinstall ok config-files\\nVersion: 1\\nInstalled-Size: 99\\n' > var/lib/dpkg/status; printf 'P:musl\\nV:1\\nI:700\\n' > lib/apk/db/installed";
+    let list = |usage: Usage| -> Vec<String> {
+        usage.packages.iter().map(|package| format!("{} {}", package.path, package.bytes)).collect()
+    };
+    assert_eq!(list(usage(&[status])), ["libc6 10240", "musl 700"]);
+    assert_eq!(
+        list(usage(&[status, "mkdir -p lib/apk/db; touch lib/apk/db/.wh.installed"])),
+        ["libc6 10240"]
+    );
+    let damaged = usage(&["mkdir -p var/lib/rpm; echo no > var/lib/rpm/rpmdb.sqlite"]);
+    assert_eq!(damaged.gaps, ["/var/lib/rpm/rpmdb.sqlite: not a database of rpm (SQLite)"]);
+}

@@ -23,6 +23,7 @@ use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
 use crate::progress::{View, print_summary};
 use crate::proof;
+use crate::settings;
 
 /// RUN steps at the same time for each core: steps often wait for the network, so more than one.
 const STEPS_PER_CORE: usize = 4;
@@ -187,7 +188,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         agents,
         threads: cores,
         steps_max: args.jobs.unwrap_or(cores * STEPS_PER_CORE).max(1),
-        inspector: proof::Prover::for_modes(&args.verify),
+        inspector: proof::Prover::for_modes(&settings::verify(&args.verify)?),
     })
 }
 

@@ -28,7 +28,7 @@ pub(super) fn remember(
             record.digest = Some(image.manifest.digest.to_string());
             record.bytes = image.uncompressed_bytes;
             record.pull_bytes = image.compressed_bytes;
-            record.left_behind.clone_from(&image.largest_stage);
+            record.left_behind = image.left_behind.first().map(|stage| (stage.name.clone(), stage.bytes));
         }
     }
     let text = serde_json::to_string(&record).unwrap_or_default();

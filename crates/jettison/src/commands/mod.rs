@@ -11,6 +11,7 @@ pub(crate) mod diff;
 mod docker_daemon;
 pub(crate) mod du;
 mod epoch;
+mod folders;
 pub(crate) mod fsck;
 mod image_source;
 pub(crate) mod images;
@@ -44,6 +45,13 @@ use std::process::ExitCode;
 pub(crate) use targets::description as stage_description;
 
 use crate::failure::Failure;
+
+/// Says on standard error what an answer lacks.
+fn warn_of_gap(gap: &str) {
+    let gap: String = gap.chars().filter(|c| !c.is_control()).collect();
+    // Nobody is left to tell if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "warning: not complete: {gap}");
+}
 
 /// Prints to standard output; a reader that went away is no error.
 fn print(text: &str) -> Result<ExitCode, Failure> {

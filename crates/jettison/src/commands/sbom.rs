@@ -1,6 +1,5 @@
 //! `jettison sbom`: which packages an image holds.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use jettison_engine::{Error, Image};
@@ -9,7 +8,7 @@ use jettison_oci::time;
 use jettison_ui::table::Table;
 
 use super::image_source::{self, Source};
-use super::{epoch, print};
+use super::{epoch, print, warn_of_gap};
 use crate::args::{Sbom, SbomFormat};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -22,8 +21,7 @@ pub(crate) fn run(args: &Sbom, environment: &Environment) -> Result<ExitCode, Fa
     let tree = proof::tree(&source.store, source.files(image, environment)?)?;
     let inventory = sbom::inventory(&*tree).map_err(|error| Error::Inspection(error.to_string()))?;
     for gap in &inventory.gaps {
-        // Nobody is left to tell if standard error is gone.
-        let _ = writeln!(std::io::stderr(), "warning: not complete: {}", plain(gap));
+        warn_of_gap(gap);
     }
     let subject = Subject {
         name,

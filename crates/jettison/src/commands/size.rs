@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use jettison_engine::Image;
 use jettison_inspect::size::{Counter, FileUsage, Usage};
 use jettison_layer::Limits;
+use jettison_store::Store;
 use jettison_ui::bytes::for_people;
+use jettison_ui::pull_time;
 use jettison_ui::table::Table;
 use serde_json::json;
 
+use super::folders::folders;
 use super::image_source::{self, Source};
-use super::print;
+use super::{print, warn_of_gap};
 use crate::args::{ReportFormat, Size};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -18,8 +21,8 @@ use crate::proof;
 
 /// Entries of each list.
 const LONGEST: usize = 10;
-/// Speed of the connection that a pull is estimated for, bytes a second: 100 Mbit/s.
-const PULL_BYTES_A_SECOND: f64 = 12.5e6;
+/// Folders that are shown of each stage that stayed behind.
+const FOLDERS_OF_STAGE: usize = 3;
 /// Characters of an instruction that are shown.
 const INSTRUCTION_CHARS: usize = 60;
 
@@ -36,19 +39,49 @@ pub(crate) fn run(args: &Size, environment: &Environment) -> Result<ExitCode, Fa
             })?;
         }
         let usage = counter.finish(LONGEST);
+        for gap in &usage.gaps {
+            warn_of_gap(gap);
+        }
+        let left = left_behind(&source.store, image)?;
         match args.format {
-            ReportFormat::Json => text.push_str(&format!("{}\n", object(name, image, &usage))),
-            ReportFormat::Text => text.push_str(&for_reading(name, image, &usage)),
+            ReportFormat::Json => text.push_str(&format!("{}\n", object(name, image, &usage, &left))),
+            ReportFormat::Text => text.push_str(&for_reading(name, image, &usage, &left)),
         }
     }
     print(&text)
 }
 
-fn object(name: &str, image: &Image, usage: &Usage) -> serde_json::Value {
+/// A stage that stayed behind, and its largest folders as long as it is in the store.
+struct Stage {
+    name: String,
+    bytes: u64,
+    folders: Vec<(String, u64)>,
+}
+
+/// What the build of an image left behind; known where it was built.
+fn left_behind(store: &Store, image: &Image) -> Result<Vec<Stage>, Failure> {
+    let mut stages = Vec::new();
+    for stage in jettison_engine::left_behind(store, &image.descriptor.digest)? {
+        // Folders are an extra: that they cannot be had any more is no reason to say nothing.
+        let root = stage.files(store).ok().flatten();
+        let folders = root.and_then(|root| folders(root, FOLDERS_OF_STAGE).ok()).unwrap_or_default();
+        stages.push(Stage { name: stage.name, bytes: stage.bytes, folders });
+    }
+    Ok(stages)
+}
+
+fn object(name: &str, image: &Image, usage: &Usage, left: &[Stage]) -> serde_json::Value {
     let mut object = serde_json::to_value(usage).expect("sizes can always be written as JSON");
     object["image"] = json!(name);
     object["digest"] = json!(image.descriptor.digest);
     object["compressedBytes"] = json!(compressed(image));
+    object["leftBehind"] = left
+        .iter()
+        .map(|stage| {
+            let folders = stage.folders.iter().map(|(path, bytes)| json!({"path": path, "bytes": bytes}));
+            json!({"stage": stage.name, "bytes": stage.bytes, "folders": folders.collect::<Vec<_>>()})
+        })
+        .collect();
     for (index, created_by) in instructions(image).into_iter().enumerate() {
         object["layers"][index]["createdBy"] = json!(created_by);
         object["layers"][index]["compressedBytes"] = json!(image.manifest.layers[index].size);
@@ -68,13 +101,13 @@ fn instructions(image: &Image) -> Vec<String> {
     texts.chain(std::iter::repeat(String::new())).take(image.manifest.layers.len()).collect()
 }
 
-fn for_reading(name: &str, image: &Image, usage: &Usage) -> String {
+fn for_reading(name: &str, image: &Image, usage: &Usage, left: &[Stage]) -> String {
     let compressed = compressed(image);
-    let seconds = compressed as f64 / PULL_BYTES_A_SECOND;
     let mut text = format!(
-        "{name}: {} in files, {} to pull (about {seconds:.1} s at 100 Mbit/s)\n\n",
+        "{name}: {} in files, {} to pull ({})\n\n",
         for_people(usage.bytes),
-        for_people(compressed)
+        for_people(compressed),
+        pull_time(compressed)
     );
     let mut table = Table::new(["LAYER", "FILES", "BYTES", "HIDDEN LATER", "TO PULL", "INSTRUCTION"])
         .right(&[0, 1, 2, 3, 4]);
@@ -101,7 +134,21 @@ fn for_reading(name: &str, image: &Image, usage: &Usage) -> String {
         }
         text.push_str(&format!("\n{table}"));
     }
+    text.push_str(&list_of_stages(left));
     text
+}
+
+fn list_of_stages(left: &[Stage]) -> String {
+    if left.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["BYTES", "STAGE LEFT BEHIND", "MOST OF IT"]).right(&[0]);
+    for stage in left {
+        let folders = stage.folders.iter().map(|(path, bytes)| format!("{path} {}", for_people(*bytes)));
+        let folders = folders.collect::<Vec<_>>().join(", ");
+        table.row([for_people(stage.bytes), plain(&stage.name), plain(&folders)]);
+    }
+    format!("\n{table}")
 }
 
 fn list_of(title: &'static str, list: &[FileUsage]) -> String {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use jettison_engine::event::{Outcome, Weight};
 use jettison_engine::{Error, Image};
 use jettison_inspect as inspect;
-use jettison_oci::Platform;
 use serde_json::{Value, json};
 
 use super::image_source::{self, Source};
@@ -60,8 +59,8 @@ pub(crate) fn run(args: &Verify, environment: &Environment) -> Result<ExitCode, 
 
 /// Starts the image, unpacking it first if need be.
 fn start(source: &Source, image: &Image, environment: &Environment) -> Result<Trial, Failure> {
-    if !image.config.platform().satisfies(&Platform::host()) {
-        return Ok(Trial::OtherMachine(image.config.platform().to_string()));
+    if let Some(trial) = trial::other_machine(&image.config.platform()) {
+        return Ok(trial);
     }
     let images = source.access(environment);
     let snapshot = match (images.unpacked(image)?, images.built(&image.descriptor.digest)?) {

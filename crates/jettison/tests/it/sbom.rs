@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::fixture::{Jettison, folder, program, skip};
+use crate::fixture::{Jettison, folder, have, program, skip};
 
 const FILES: &[(&str, &str)] = &[
     ("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"),
@@ -170,4 +170,42 @@ fn this_machine_as_an_image() {
     }
     assert!(installed.len() > 50);
     validate_spdx(&jettison.run(&["sbom", "app"]).ok());
+}
+
+const SPEC: &str = "\
+Name: hello\nVersion: 1.2\nRelease: 3\nEpoch: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n%description\nx\n\
+%install\nmkdir -p %{buildroot}/usr/share/hello\nhead -c 70000 /dev/zero > %{buildroot}/usr/share/hello/data\n\
+%files\n/usr/share/hello\n";
+
+/// A package that rpmbuild made, in a database that rpm wrote.
+#[test]
+fn a_real_database_of_rpm() {
+    if !have("rpm") || !have("rpmbuild") {
+        return;
+    }
+    let folder = folder(
+        "FROM scratch\nCOPY root /\n",
+        &[("hello.spec", SPEC), ("root/etc/os-release", "ID=fedora\n")],
+    );
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let top = format!("_topdir {}", path("top"));
+    program("rpmbuild", &["-bb", "--quiet", "--define", &top, &path("hello.spec")]).ok();
+    let root = path("root");
+    let rpm = |words: &[&str]| {
+        let place = ["--root", &root, "--define", "_dbpath /var/lib/rpm", "--define", "_db_backend sqlite"];
+        program("rpm", &[&place, words].concat()).ok();
+    };
+    rpm(&["--initdb"]);
+    rpm(&["--nodeps", "-i", &path("top/RPMS/noarch/hello-1.2-3.noarch.rpm")]);
+    let jettison = Jettison::new();
+    jettison.build(folder.path(), &["-q", "-t", "app"]);
+    insta::assert_snapshot!(jettison.run(&["sbom", "--format=text", "app"]).ok(), @r"
+    PACKAGE   VERSION   KIND   LICENCE
+    hello     1:1.2-3   rpm    MIT
+    ");
+    let text = jettison.run(&["sbom", "app"]).ok();
+    assert!(text.contains("pkg:rpm/fedora/hello@1.2-3?arch=noarch&epoch=1"), "{text}");
+    let size = jettison.run(&["size", "--format=json", "app"]).ok();
+    let size: Value = serde_json::from_str(&size).unwrap();
+    assert_eq!(size["packages"], serde_json::json!([{"path": "hello", "bytes": 70_000}]));
 }

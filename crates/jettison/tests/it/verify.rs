@@ -115,6 +115,73 @@ fn an_error_comes_before_anything_is_named_or_written() {
 }
 
 #[test]
+fn the_default_can_stand_in_a_file() {
+    let config = tempfile::tempdir().unwrap();
+    let write = |text: &str| {
+        fs::create_dir_all(config.path().join("jettison")).unwrap();
+        fs::write(config.path().join("jettison/config.toml"), text).unwrap();
+    };
+    let folder = folder(BROKEN, &[("hello", "hi\n")]);
+    let jettison = Jettison::new().env("XDG_CONFIG_HOME", config.path().to_str().unwrap());
+    write("verify = \"error\"\n");
+    jettison.try_build(folder.path(), &[]).fails(7);
+    jettison.build(folder.path(), &["--verify=warn"]);
+    write("verify = \"off\"\n");
+    assert!(!jettison.try_build(folder.path(), &[]).stderr.contains("START"));
+    write("verfy = \"off\"\n");
+    let stderr = jettison.try_build(folder.path(), &[]).fails(2);
+    assert!(stderr.contains("jettison/config.toml: unknown key \"verfy\""), "{stderr}");
+    // Variables count more, and another file can be named.
+    let other = config.path().join("other.toml");
+    fs::write(&other, "verify = \"error\"\n").unwrap();
+    let jettison = jettison.env("JETTISON_CONFIG", other.to_str().unwrap());
+    jettison.try_build(folder.path(), &[]).fails(7);
+    let jettison = jettison.env("JETTISON_VERIFY", "off");
+    jettison.build(folder.path(), &[]);
+}
+
+/// The example, with a stage in between that only hands the program on.
+const CHAIN: &str = "\
+FROM busybox AS build
+COPY loader /lib64/ld-linux-x86-64.so.2
+COPY libc /lib/x86_64-linux-gnu/libc.so.6
+COPY . /app
+RUN mkdir /out && cp /app/server /out/myserver
+
+FROM scratch AS pack
+COPY --from=build /out /packed/bin
+
+FROM scratch
+COPY --from=pack /packed/ /opt
+CMD [\"/opt/bin/myserver\"]
+";
+
+#[test]
+fn through_stages_that_only_hand_it_on_the_maker_of_a_file_is_found() {
+    let Some(folder) = dynamic(CHAIN) else { return };
+    let jettison = Jettison::with_busybox();
+    let stderr = jettison.try_build(folder.path(), &[]).stderr;
+    assert!(stderr.contains("Dockerfile:11: /opt/bin/myserver is dynamically linked"), "{stderr}");
+    let copies = fix(&stderr, "bring what it needs from build");
+    assert!(copies.contains(&format!("COPY --from=build {LOADER} {LOADER}")), "{stderr}");
+}
+
+#[test]
+fn an_image_for_another_machine_is_not_started_and_says_why() {
+    let jettison = Jettison::new();
+    let folder = folder("FROM scratch\nCOPY hello /hello\nCMD [\"/hello\"]\n", &[("hello", "#!/hello\n")]);
+    let ran = jettison.try_build(folder.path(), &["--platform=linux/mips64le", "-t", "app", "--verify=run"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let ran = jettison.run(&["verify", "--run", "--format=json", "--platform=linux/mips64le", "app"]);
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
+    let message = value["run"]["message"].as_str().unwrap();
+    // A machine that has an emulator for it starts it.
+    let is_told = message.starts_with("not started: it is for linux/mips64le, this machine is linux/");
+    assert!(is_told || value["run"]["rule"] == "run-not-started", "{message}");
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
 fn with_quiet_progress_only_what_is_grave_is_said() {
     let jettison = Jettison::with_busybox();
     let good = folder("FROM busybox\nCMD [\"sh\"]\n", &[]);
@@ -283,4 +350,33 @@ fn size_says_what_is_hidden_and_what_is_there_twice() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["layers"][1]["hiddenBytes"], 50_000);
     assert_eq!(json["duplicates"][0]["wastedBytes"], 9000);
+}
+
+#[test]
+fn size_and_the_end_of_a_build_say_what_stayed_behind() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox AS build\nRUN mkdir -p /opt/big; head -c 9000000 /dev/zero > /opt/big/a; echo hi > /out\n\
+         FROM busybox AS assets\nRUN head -c 90000 /dev/zero > /logo\n\
+         FROM scratch\nCOPY --from=build /out /out\nCOPY --from=assets /logo /logo\nCMD [\"/out\"]\n",
+        &[],
+    );
+    let built = jettison.try_build(folder.path(), &["-t", "app"]);
+    let line = built.stderr.lines().find(|line| line.contains("left behind: ")).expect(&built.stderr);
+    for words in ["from COPY /logo /logo ", ", COPY /out /out ", "left behind: build ", ", assets "] {
+        assert!(line.contains(words), "no {words:?} in {line}");
+    }
+    let folders = |text: &str| -> serde_json::Value {
+        let json: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(json["leftBehind"][0]["stage"], "build");
+        assert!(json["leftBehind"][0]["bytes"].as_u64().unwrap() > 9_000_000);
+        json["leftBehind"][0]["folders"].clone()
+    };
+    let json = jettison.run(&["size", "--format=json", "app"]).ok();
+    let big = serde_json::json!({"path": "/opt/big", "bytes": 9_000_000});
+    assert!(folders(&json).as_array().unwrap().contains(&big), "{json}");
+    // A rebuild that never looks at the stages does not forget them.
+    jettison.build(folder.path(), &["-t", "app"]);
+    let text = jettison.run(&["size", "app"]).ok();
+    assert!(text.contains("STAGE LEFT BEHIND") && text.contains("/opt/big 9MB"), "{text}");
 }

@@ -10,8 +10,8 @@ use super::{HEADER_BYTES_MAX, HEADERS_MAX, header};
 /// Where the header of the file says by which rules it is written and read, and what that is without a log beside it.
 const JOURNAL_AT: std::ops::Range<usize> = 18..20;
 const NO_WRITE_AHEAD_LOG: [u8; 2] = [1, 1];
-/// Most steps of SQLite's machine until a query that does not end is ended.
-const STEPS_MAX: i32 = 50_000_000;
+/// Most steps of SQLite's machine until a query that does not end is ended; a package takes about ten.
+const STEPS_MAX: i32 = 5_000_000;
 
 /// All packages.
 pub(in super::super) fn read(bytes: &[u8]) -> Result<Vec<Package>, String> {

@@ -1,0 +1,7 @@
+//! See `entries/inspect.rs`.
+#![no_main]
+
+#[path = "../entries/inspect.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::layer(bytes));
