@@ -537,6 +537,14 @@ pub(crate) struct Verify {
     pub(crate) platform: Option<String>,
 }
 
+impl Verify {
+    /// The architecture whose programs are to be started, in Go's words.
+    pub(crate) fn architectures(&self) -> Vec<String> {
+        let platform = self.platform.as_deref().filter(|_| self.run);
+        platform.and_then(|text| text.parse::<Platform>().ok()).map(|p| p.architecture).into_iter().collect()
+    }
+}
+
 /// Flags of `size`.
 #[derive(Debug, Args)]
 pub(crate) struct Size {

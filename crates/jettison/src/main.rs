@@ -70,6 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         | Command::Logout(_)
         | Command::Man(_) => Environment::outside(),
         Command::Build(args) => Environment::enter(&args.architectures())?,
+        Command::Verify(args) => Environment::enter(&args.architectures())?,
         _ => Environment::enter(&[])?,
     };
     match cli.command {

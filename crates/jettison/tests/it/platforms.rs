@@ -195,7 +195,7 @@ fn arm64_program() -> Vec<u8> {
 
 fn arm64_context() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
-    let context = folder("FROM scratch\nCOPY hello /hello\nRUN [\"/hello\"]\n", &[]);
+    let context = folder("FROM scratch\nCOPY hello /hello\nRUN [\"/hello\"]\nCMD [\"/hello\"]\n", &[]);
     let path = context.path().join("hello");
     fs::write(&path, arm64_program()).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -239,6 +239,11 @@ fn foreign_programs_run_through_the_kernels_handler_or_one_of_our_own() {
     let built = of_root.try_build(context.path(), &["--platform", "linux/arm64"]);
     assert!(built.stderr.contains("hello from arm64"), "{}", built.stderr);
     let by_root = built.ok();
+    let args = ["--platform", "linux/arm64", "-t", "foreign", "--verify=run,error"];
+    let tried = of_root.try_build(context.path(), &args);
+    assert!(tried.stderr.contains("starts: /hello (static)"), "{}", tried.stderr);
+    let verified = of_root.run(&["verify", "--run", "--platform", "linux/arm64", "foreign"]).ok();
+    assert!(verified.contains("started and ended with exit code 0; it said: hello from arm64"), "{verified}");
     let there = Path::new("/proc/sys/fs/binfmt_misc/jettison-aarch64");
     assert!(!there.exists(), "the host's handlers are left alone");
     let home = tempfile::tempdir().unwrap();
