@@ -9,6 +9,9 @@ use crate::model::Origin;
 /// Columns of the rule above and below a block.
 const RULE_COLUMNS: usize = 72;
 
+/// Characters that are shown of what happened when an image was started: it may have said much.
+const TRIAL_CHARS: usize = 200;
+
 /// Data that programs look for when they run: rule and word for it.
 const DATA: [(&str, &str); 2] = [("ca-certificates", "CA certificates"), ("time-zones", "time zones")];
 
@@ -30,7 +33,7 @@ pub fn verdict(verdict: &Verdict, origin: &Origin, in_full: bool) -> Vec<Line> {
         }
     }
     if !in_full && verdict.outcome != Outcome::CannotStart {
-        let rest = in_short(verdict, origin).unwrap_or_default();
+        let rest = format!("{}{}", in_short(verdict, origin).unwrap_or_default(), tried(verdict));
         return lines.into_iter().map(|line| line.then(Tone::Faint, rest.clone())).collect();
     }
     let shown = verdict.findings.iter().filter(|finding| in_full || finding.weight > Weight::Note);
@@ -56,14 +59,28 @@ fn in_short(verdict: &Verdict, origin: &Origin) -> Option<String> {
         let without = format!("; without {}, should it look for them", absent.join(" and "));
         return (!absent.is_empty()).then_some(without);
     }
-    let doubts = verdict.findings.iter().filter(|finding| finding.weight == Weight::Warning);
+    let is_doubt = |finding: &&Finding| finding.weight == Weight::Warning && !is_trial(finding);
+    let doubts = verdict.findings.iter().filter(is_doubt);
     let doubts = doubts.map(|finding| match finding.span.filter(|_| !origin.name.is_empty()) {
         Some(span) => format!("{} ({})", name(finding), plain(&origin.place(span.start))),
         None => name(finding),
     });
     let mut doubts: Vec<String> = doubts.collect();
     doubts.dedup();
-    Some(format!(": {}; `jettison verify` says more", doubts.join(", ")))
+    (!doubts.is_empty()).then(|| format!(": {}; `jettison verify` says more", doubts.join(", ")))
+}
+
+/// Whether a finding tells what happened when the image was started.
+fn is_trial(finding: &Finding) -> bool {
+    finding.rule.starts_with("run-")
+}
+
+/// What happened when the image was started, if it was.
+fn tried(verdict: &Verdict) -> String {
+    let Some(trial) = verdict.findings.iter().find(|finding| is_trial(finding)) else { return String::new() };
+    let text = plain(&trial.message);
+    let cut = if text.chars().count() > TRIAL_CHARS { "…" } else { "" };
+    format!("; {}{cut}", text.chars().take(TRIAL_CHARS).collect::<String>())
 }
 
 fn finding(finding: &Finding, origin: &Origin) -> Vec<Line> {
@@ -120,6 +137,22 @@ mod tests {
         insta::assert_snapshot!(text(&unsure), @r"
         cannot be sure that it starts and runs well: /x (static): dlopen; `jettison verify` says more
         ");
+        let answers = Finding {
+            weight: Weight::Note,
+            rule: "run-answers".into(),
+            message: "started: port 80 answers after 0.1 s".into(),
+            ..finding.clone()
+        };
+        let tried = Verdict { findings: vec![answers.clone()], ..starts.clone() };
+        insta::assert_snapshot!(text(&tried), @"starts: /x (static); started: port 80 answers after 0.1 s");
+        let ended = Finding {
+            weight: Weight::Warning,
+            rule: "run-ended".into(),
+            message: "started and ended with exit code 3; it said: a\nb".into(),
+            ..answers
+        };
+        let tried = Verdict { outcome: Outcome::Unsure, findings: vec![ended], ..starts.clone() };
+        insta::assert_snapshot!(text(&tried), @"cannot be sure that it starts and runs well: /x (static); started and ended with exit code 3; it said: a b");
         let note = Finding { weight: Weight::Note, rule: "ca-certificates".into(), ..finding.clone() };
         let without = Verdict { findings: vec![note], ..starts.clone() };
         insta::assert_snapshot!(text(&without), @"starts: /x (static); without CA certificates, should it look for them");

@@ -241,7 +241,11 @@ fn foreign_programs_run_through_the_kernels_handler_or_one_of_our_own() {
     let by_root = built.ok();
     let args = ["--platform", "linux/arm64", "-t", "foreign", "--verify=run,error"];
     let tried = of_root.try_build(context.path(), &args);
-    assert!(tried.stderr.contains("starts: /hello (static)"), "{}", tried.stderr);
+    assert!(
+        tried.stderr.contains("starts: /hello (static); started and ended with exit code 0"),
+        "{}",
+        tried.stderr
+    );
     let verified = of_root.run(&["verify", "--run", "--platform", "linux/arm64", "foreign"]).ok();
     assert!(verified.contains("started and ended with exit code 0; it said: hello from arm64"), "{verified}");
     let there = Path::new("/proc/sys/fs/binfmt_misc/jettison-aarch64");
