@@ -122,14 +122,18 @@ fn reference(value: Word) -> Word {
     }
 }
 
-/// `{"syntax": "…"}` as the whole file.
+/// `{"syntax": "…"}` as the whole file, but for a `#!` line.
 fn from_json(source: &[u8]) -> Option<Word> {
     let text = source.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source);
+    let text = match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) if text.starts_with(b"#!") => &text[end..],
+        _ => text,
+    };
     if text.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
     let value: serde_json::Value = serde_json::from_slice(text).ok()?;
-    let syntax = value.get("syntax")?.as_str()?.to_owned();
+    let syntax = value.get("syntax")?.as_str()?.split(' ').next()?.to_owned();
     Some(Word { value: syntax, span: Span { start: 0, end: source.len() } })
 }
 

@@ -140,12 +140,15 @@ impl Build<'_> {
             plan::Sharing::Private => jettison_store::Sharing::Private,
             plan::Sharing::Locked => jettison_store::Sharing::Locked,
         };
+        // Mode or owner mean a directory of their own beside the base content, and so a cache of its own. Source:
+        // BuildKit `convert_runmount.go` (setCacheUIDGID).
+        let is_owned = path == "/" && (*mode, *uid, *gid) != (CACHE_MODE, 0, 0);
+        let of_owner = |id: &str| format!("{id}\0{mode:o} {uid}:{gid}");
         if let Some(fs) = from {
             let snapshot = self.fs_snapshot(*fs)?.expect("what a step reads was made before it");
             let id = format!("{id}\0{}", snapshot.as_ref().map(ToString::to_string).unwrap_or_default());
-            // Mode or owner mean a new directory beside the base content, as in BuildKit.
-            let cache = if path == "/" && (*mode, *uid, *gid) != (CACHE_MODE, 0, 0) {
-                self.images.store.cache_mount(&id, sharing, *mode, *uid, *gid)?
+            let cache = if is_owned {
+                self.images.store.cache_mount(&of_owner(&id), sharing, *mode, *uid, *gid)?
             } else {
                 self.cache_with_base(&id, *fs, path, sharing, mount.span)?
             };
@@ -153,7 +156,11 @@ impl Build<'_> {
             mounts.caches.push(cache);
             return Ok(source);
         }
-        let cache = self.images.store.cache_mount(id, sharing, *mode, *uid, *gid)?;
+        let cache = if is_owned {
+            self.images.store.cache_mount(&of_owner(id), sharing, *mode, *uid, *gid)?
+        } else {
+            self.images.store.cache_mount(id, sharing, CACHE_MODE, 0, 0)?
+        };
         let source =
             sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: path.as_str().into() };
         mounts.caches.push(cache);
