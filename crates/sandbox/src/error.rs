@@ -68,6 +68,14 @@ pub enum Error {
         /// Why.
         errno: Errno,
     },
+    /// Of a mount and the place where it shall be, one is a directory and the other is not.
+    #[error("cannot mount a {} on {target}, which is {}", .kinds.0, .kinds.1)]
+    MountKinds {
+        /// Where.
+        target: String,
+        /// What the source is, and what is there.
+        kinds: (String, String),
+    },
     /// There is no command to run.
     #[error("the command is empty")]
     EmptyCommand,

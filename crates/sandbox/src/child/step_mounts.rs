@@ -37,7 +37,17 @@ pub(super) fn mount(spec: &Spec, base: &OwnedFd, root: &OwnedFd, stubs: &mut Stu
         let mut make = Make { leaf, owner: (0, 0), around: &mut recorder };
         let target = resolve(root.as_fd(), OsStr::new(&mount.target), Some(&mut make))
             .mounting("a mount point", &mount.target)?;
-        mounts::attach(&tree, &target).mounting("the source", &mount.target)?;
+        if let Err(errno) = mounts::attach(&tree, &target) {
+            let there = rustix::fs::fstat(&target).mounting("the source", &mount.target)?;
+            let on_directory = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+            let kinds = match (leaf, on_directory) {
+                (Leaf::Directory, false) => ("directory", "no directory"),
+                (Leaf::File, true) => ("file", "a directory"),
+                _ => return Err(errno).mounting("the source", &mount.target),
+            };
+            let kinds = (kinds.0.to_owned(), kinds.1.to_owned());
+            return Err(Error::MountKinds { target: mount.target.clone(), kinds });
+        }
     }
     Ok(())
 }
