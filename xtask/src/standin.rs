@@ -149,6 +149,8 @@ fn start(tar: &Path, packages: &str) -> Result<Making> {
         "--variant=apt",
         "--format=tar",
         "--aptopt=APT::Install-Recommends \"false\"",
+        // Java's packages make links in it, whether or not there are any pages.
+        "--essential-hook=mkdir -p \"$1/usr/share/man/man1\"",
         "--include",
         packages,
     ]);

@@ -233,17 +233,18 @@ impl Proof<'_> {
         let mut folders = vec![Vec::new()];
         let mut seen = 0;
         while let Some(folder) = folders.pop() {
-            let Ok(names) = self.view.tree().names(&folder) else { continue };
-            for entry in names {
+            let Ok(entries) = self.view.tree().entries(&folder) else { continue };
+            for (entry, is_folder) in entries {
                 seen += 1;
                 let path = crate::tree::join(&folder, &entry);
                 if NOT_SEARCHED.contains(&&path[..]) {
                     continue;
                 }
-                let Some(node) = self.view.tree().node(&path)? else { continue };
-                if node.kind == crate::tree::NodeKind::Directory {
+                if is_folder {
                     folders.push(path);
-                } else if entry == wanted && node.is_file() {
+                } else if entry == wanted
+                    && let Some(node) = self.view.tree().node(&path)?.filter(crate::tree::Node::is_file)
+                {
                     found.push(Place { path, node });
                 }
             }

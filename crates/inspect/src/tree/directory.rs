@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Content, Node, NodeKind, Tree};
+use super::{Content, Node, NodeKind, Tree, join};
 
 /// Never leave the root, and follow no link.
 const NO_LINKS: ResolveFlags =
@@ -46,6 +46,21 @@ impl Directory {
     }
 }
 
+impl Directory {
+    fn listed(&self, path: &[u8]) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+        let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut listed = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                listed.push((name.to_vec(), entry.file_type()));
+            }
+        }
+        Ok(listed)
+    }
+}
+
 impl Tree for Directory {
     fn node(&self, path: &[u8]) -> io::Result<Option<Node>> {
         let handle = match self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW) {
@@ -69,16 +84,22 @@ impl Tree for Directory {
     }
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-        let directory = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
-            }
+        Ok(self.listed(path)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn entries(&self, path: &[u8]) -> io::Result<Vec<(Vec<u8>, bool)>> {
+        let mut entries = Vec::new();
+        for (name, kind) in self.listed(path)? {
+            let is_directory = match kind {
+                // Some file systems do not say it in a list.
+                FileType::Unknown => {
+                    self.node(&join(path, &name))?.is_some_and(|node| node.kind == NodeKind::Directory)
+                }
+                kind => kind == FileType::Directory,
+            };
+            entries.push((name, is_directory));
         }
-        Ok(names)
+        Ok(entries)
     }
 
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Content + '_>> {

@@ -68,6 +68,15 @@ pub trait Tree: Debug {
     /// Names in the directory at `path`, in any order.
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>>;
 
+    /// The same, each with whether it is a directory itself; for walks through a whole tree, where each node has its price.
+    fn entries(&self, path: &[u8]) -> io::Result<Vec<(Vec<u8>, bool)>> {
+        let is_directory = |name: &[u8]| -> io::Result<bool> {
+            let node = self.node(&join(path, name))?;
+            Ok(node.is_some_and(|node| node.kind == NodeKind::Directory))
+        };
+        self.names(path)?.into_iter().map(|name| Ok((name.clone(), is_directory(&name)?))).collect()
+    }
+
     /// The content of the regular file at `path`.
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Content + '_>>;
 }
