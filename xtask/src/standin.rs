@@ -63,7 +63,7 @@ pub const TOOLCHAINS: Standin = Standin {
     folder: "toolchains",
     packages: "golang-go,gcc,libc6-dev,zlib1g-dev,rustc,openjdk-17-jdk-headless,python3,nodejs,ca-certificates",
     environment: "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    version: &["gcc", "--version"],
+    version: &["go", "version"],
     toolchain: None,
 };
 
