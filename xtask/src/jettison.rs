@@ -48,6 +48,11 @@ impl Jettison {
         Self { program: self.program.clone(), store: store.to_owned() }
     }
 
+    /// Its file.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Where its store is.
     pub fn store(&self) -> &Path {
         &self.store

@@ -1,7 +1,7 @@
 //! Debian's docker-registry on a free port of the loopback interface, with its files in a temporary folder.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub struct Registry {
     /// Where it listens.
     pub port: u16,
-    _process: Guarded,
+    folder: PathBuf,
+    process: Guarded,
 }
 
 impl Registry {
@@ -28,26 +29,43 @@ impl Registry {
         // A free port may be taken between asking and using it; then another one is tried.
         for _ in 0..3 {
             let port = free_port()?;
-            let config = folder.join("config.yml");
-            std::fs::write(&config, config_text(port, folder))?;
-            let log = folder.join("log");
-            let mut process =
-                Guarded::start_in_background(Command::new(&program).arg("serve").arg(&config), &log)?;
-            let up = http::get_when_up(port, "/v2/", START_LIMIT, || match process.poll()? {
-                None => Ok(()),
-                Some(status) => bail!("docker-registry ended ({status}); see {}", log.display()),
-            });
-            if up.is_ok() {
-                return Ok(Self { port, _process: process });
+            std::fs::write(folder.join("config.yml"), config_text(port, folder))?;
+            if let Ok(process) = serve(&program, port, folder) {
+                return Ok(Self { port, folder: folder.to_owned(), process });
             }
         }
         bail!("docker-registry does not start; see {}", folder.join("log").display())
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again after a kill, where it was.
+    pub fn restart(&mut self) -> Result<()> {
+        let program = process::find_program("docker-registry").context("docker-registry is not installed")?;
+        self.process = serve(&program, self.port, &self.folder)?;
+        Ok(())
     }
 
     /// A name in it.
     pub fn reference(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
     }
+}
+
+/// Starts the program and waits until it answers.
+fn serve(program: &Path, port: u16, folder: &Path) -> Result<Guarded> {
+    let log = folder.join("log");
+    let mut command = Command::new(program);
+    command.arg("serve").arg(folder.join("config.yml"));
+    let mut process = Guarded::start_in_background(&command, &log)?;
+    http::get_when_up(port, "/v2/", START_LIMIT, || match process.poll()? {
+        None => Ok(()),
+        Some(status) => bail!("docker-registry ended ({status}); see {}", log.display()),
+    })?;
+    Ok(process)
 }
 
 fn config_text(port: u16, folder: &Path) -> String {

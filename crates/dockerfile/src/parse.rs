@@ -19,6 +19,9 @@ pub const MAX_SOURCE_BYTES: usize = 16 << 20;
 /// After this many findings the rest of the file is not read: nobody would read more of them.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 
+/// A Dockerfile may have this many instructions. Each costs a kilobyte of memory and an entry in the image's history.
+const MAX_INSTRUCTIONS: usize = 100_000;
+
 /// What [`parse`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
@@ -142,9 +145,13 @@ impl Parser<'_> {
                 count += 1;
                 self.place(&statement, std::mem::take(&mut comments));
             }
-            if self.diagnostics.len() >= MAX_DIAGNOSTICS {
-                let message =
-                    format!("more than {MAX_DIAGNOSTICS} findings; the rest of the file was not read");
+            let what = if count > MAX_INSTRUCTIONS {
+                format!("{MAX_INSTRUCTIONS} instructions")
+            } else {
+                format!("{MAX_DIAGNOSTICS} findings")
+            };
+            if count > MAX_INSTRUCTIONS || self.diagnostics.len() >= MAX_DIAGNOSTICS {
+                let message = format!("more than {what}; the rest of the file was not read");
                 let end = Span { start: line.end, end: line.end };
                 self.diagnostics.push(Diagnostic::error("too-many", message, end));
                 break;

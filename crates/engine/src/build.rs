@@ -302,7 +302,7 @@ impl Build<'_> {
     fn fetch_base(&self, image: usize) -> Result<(), Error> {
         let base = &self.bases[image];
         for layer in &base.manifest.layers {
-            if self.images.store.has_blob(&layer.digest)?.is_none() {
+            if !crate::images::has_blob(self.images.store, layer)? {
                 let task = self.tasks.add(format!("pull {}", base.reference.familiar()));
                 return self.tasks.run(task, || {
                     let span = self.plan.images[image].span;

@@ -215,8 +215,8 @@ impl<'a> Fetcher<'a> {
         let root = filesystem::open_directory(folder)?;
         let index = load::document(&root, "index.json")?
             .ok_or_else(|| invalid("it is no OCI layout: it has no index.json".to_owned()))?;
-        let AnyManifest::Index(index) =
-            AnyManifest::parse(media_type::OCI_INDEX, &index).map_err(|e| invalid(e.to_string()))?
+        let AnyManifest::Index(index) = AnyManifest::parse(media_type::OCI_INDEX, &index)
+            .map_err(|e| invalid(format!("index.json: {e}")))?
         else {
             return Err(invalid("its index.json is no index".to_owned()));
         };

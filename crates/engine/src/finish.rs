@@ -323,7 +323,7 @@ impl Build<'_> {
         let (base, _) = self.target_chain();
         let manifest: Manifest =
             serde_json::from_slice(&documents.manifest).expect("we have just written it");
-        let compressed = manifest.config.size + manifest.layers.iter().map(|l| l.size).sum::<u64>();
+        let compressed = manifest.packed_bytes();
         let mut uncompressed: u64 = new.iter().map(|(_, size)| size).sum();
         if let Fs::Image(_) = base {
             uncompressed += self.fs_bytes(base)?.unwrap_or(0);

@@ -248,3 +248,19 @@ fn parse_config(reference: &Reference, manifest: &Manifest, bytes: &[u8]) -> Res
     }
     Ok(config)
 }
+/// Whether the store has a blob; an error if its size is another one than its descriptor says.
+pub(crate) fn has_blob(store: &Store, descriptor: &Descriptor) -> Result<bool, Error> {
+    match store.has_blob(&descriptor.digest)? {
+        None => Ok(false),
+        Some(size) => check_size(descriptor, size).map(|()| true),
+    }
+}
+
+/// A descriptor that lies about the size would be passed on with every image that is made of it.
+pub(crate) fn check_size(descriptor: &Descriptor, size: u64) -> Result<(), Error> {
+    if size == descriptor.size {
+        return Ok(());
+    }
+    let says = descriptor.size;
+    Err(Error::invalid_image(&descriptor.digest, format!("it has {size} bytes, its descriptor says {says}")))
+}

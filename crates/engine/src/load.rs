@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::filesystem;
-use crate::images::DOCUMENT_BYTES_MAX;
+use crate::images::{self, DOCUMENT_BYTES_MAX};
 
 /// Bytes that decide what an archive is compressed with.
 const MAGIC_BYTES: usize = 512;
@@ -130,14 +130,15 @@ fn path_of(digest: &Digest) -> String {
 }
 
 fn import(store: &Store, root: &OwnedFd, descriptor: &Descriptor) -> Result<(), Error> {
-    if store.has_blob(&descriptor.digest)?.is_some() {
-        return Ok(());
-    }
-    let mut file = open(root, &path_of(&descriptor.digest))?;
-    let mut blob = store.blob_writer()?;
-    io::copy(&mut file, &mut blob).map_err(Error::io("write", store.blob_path(&descriptor.digest)))?;
-    blob.commit(Some(&descriptor.digest))?;
-    Ok(())
+    let size = if let Some(size) = store.has_blob(&descriptor.digest)? {
+        size
+    } else {
+        let mut file = open(root, &path_of(&descriptor.digest))?;
+        let mut blob = store.blob_writer()?;
+        io::copy(&mut file, &mut blob).map_err(Error::io("write", store.blob_path(&descriptor.digest)))?;
+        blob.commit(Some(&descriptor.digest))?.1
+    };
+    images::check_size(descriptor, size)
 }
 
 /// Docker's own format: layers are tars without digests in their names, so the manifest is made here.

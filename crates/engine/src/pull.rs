@@ -16,7 +16,7 @@ use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, med
 use jettison_store::{Draft, SnapshotId};
 
 use crate::error::Error;
-use crate::images::{Image, Images};
+use crate::images::{Image, Images, has_blob};
 use crate::pipe::pipe;
 
 /// Layers that are transferred at the same time; more makes small registries fail (see registry notes: four to six).
@@ -30,7 +30,7 @@ impl Images<'_> {
     pub fn fetch(&self, image: &Image, progress: Progress<'_>) -> Result<(), Error> {
         let mut missing: Vec<&Descriptor> = Vec::new();
         for layer in &image.manifest.layers {
-            if self.store.has_blob(&layer.digest)?.is_none() && !missing.contains(&layer) {
+            if !has_blob(self.store, layer)? && !missing.contains(&layer) {
                 missing.push(layer);
             }
         }
@@ -106,7 +106,7 @@ impl Images<'_> {
         })?;
         let what = || format!("layer {} of {}", descriptor.digest.short(), image.reference.familiar());
         let draft = self.store.begin_snapshot(None)?;
-        let applied = if self.store.has_blob(&descriptor.digest)?.is_some() {
+        let applied = if has_blob(self.store, descriptor)? {
             let file = self.store.open_blob(&descriptor.digest)?;
             apply(compression, file, diff_id, draft.fs(), &what)?
         } else {

@@ -86,6 +86,13 @@ pub struct Index {
     pub extra: BTreeMap<String, Value>,
 }
 
+impl Manifest {
+    /// Bytes of layers and config as they are transferred. They are what the document says, which may be any numbers.
+    pub fn packed_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.size).fold(self.config.size, u64::saturating_add)
+    }
+}
+
 impl Index {
     /// The manifest for `wanted`: an exact variant first, then the first that satisfies it.
     /// Attestations (platform `unknown/unknown`) never match.

@@ -65,7 +65,8 @@ pub struct Stage {
     /// The steps of the stage, in order.
     pub steps: Vec<StepId>,
     /// The config at the end of the stage. `rootfs` and `created` are left to the engine; `history` holds the base
-    /// image's entries only (new ones are in [`Stage::history`]).
+    /// image's entries only (new ones are in [`Stage::history`]). Of a plan with very many stages only the target's
+    /// config, history and places are kept.
     pub config: ImageConfig,
     /// New history entries, in order.
     pub history: Vec<HistoryEntry>,

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jettison_dockerfile::{Diagnostic, Dockerfile, Kind, Span, parse_onbuild};
-use jettison_oci::{Platform, Reference};
+use jettison_oci::{ImageConfig, Platform, Reference};
 
 use crate::arguments::Arguments;
 use crate::draft::Draft;
 use crate::environment::Expander;
-use crate::graph::{Action, Copy, Fs, Image, ImageId, Options, Plan, Source, Stage, StageId, Step, StepId};
+use crate::graph::{
+    Action, Copy, Fs, Image, ImageId, Options, Places, Plan, Source, Stage, StageId, Step, StepId,
+};
 use crate::images::{Images, Outcome};
 use crate::reach::{self, reach};
 use crate::resolve::{Base, Names, Target};
@@ -72,6 +74,10 @@ pub fn errors(file: &Dockerfile, options: &Options, images: &Images) -> Vec<Diag
     planner.errors
 }
 
+/// Of a plan with more stages only the target keeps config and history: copies of what each stage inherits would take
+/// memory with the square of their number.
+const DESCRIBED_STAGES_MAX: usize = 200;
+
 /// One pass over the stages that are known to be needed.
 pub(crate) struct Planner<'a> {
     pub(crate) file: &'a Dockerfile,
@@ -91,6 +97,8 @@ pub(crate) struct Planner<'a> {
     errors: Vec<Diagnostic>,
     /// Nobody will look at the plan, so what stages come to is not kept.
     only_errors: bool,
+    /// The last stage on each stage, where not all of them stay described.
+    last_child: Option<HashMap<usize, usize>>,
     /// Whether steps are named without their stage: the file has one stage and reads from nothing else.
     nameless: bool,
 }
@@ -122,6 +130,12 @@ impl<'a> Planner<'a> {
             }
             _ => false,
         };
+        let parent = |index: &usize| match names.base(*index) {
+            Ok(Base::Stage(parent)) => Some((parent, *index)),
+            _ => None,
+        };
+        let last_child =
+            (wanted.len() > DESCRIBED_STAGES_MAX).then(|| wanted.iter().filter_map(parent).collect());
         Self {
             file,
             options,
@@ -138,6 +152,7 @@ impl<'a> Planner<'a> {
             missing: Vec::new(),
             errors: Vec::new(),
             only_errors: false,
+            last_child,
             nameless,
         }
     }
@@ -152,6 +167,7 @@ impl<'a> Planner<'a> {
                 return;
             }
         };
+        let parent = if let Base::Stage(parent) = base { Some(parent) } else { None };
         let (mut draft, triggers) = self.begin(index, base);
         draft.id = self.stages.len();
         if !draft.blocked && !self.names.is_replaced(index) {
@@ -172,6 +188,28 @@ impl<'a> Planner<'a> {
             self.stages.push(draft.clone().finish(from));
         }
         self.drafts.insert(index, draft);
+        self.forget_passed_on(index, parent);
+    }
+
+    /// Where stages are many: what nobody will inherit any more is dropped.
+    fn forget_passed_on(&mut self, index: usize, parent: Option<usize>) {
+        let Some(last_child) = &self.last_child else { return };
+        let is_last_child = |parent: &usize| last_child.get(parent) == Some(&index);
+        if let Some(parent) = parent.filter(is_last_child).and_then(|parent| self.drafts.get_mut(&parent)) {
+            parent.forget_past();
+        }
+        if !last_child.contains_key(&index)
+            && let Some(draft) = self.drafts.get_mut(&index)
+        {
+            draft.forget_past();
+        }
+        if self.wanted.last() != Some(&index)
+            && let Some(stage) = self.stages.last_mut().filter(|stage| stage.index == index)
+        {
+            stage.history = Vec::new();
+            stage.config = ImageConfig::default();
+            stage.places = Places::default();
+        }
     }
 
     /// The stage before its first instruction, and the triggers that its base brings along.

@@ -72,18 +72,34 @@ pub(crate) fn claim(root: &Path) -> Result<(PathBuf, Lock)> {
 pub(crate) fn sweep(store: &Store) -> Result<()> {
     let tmp = store.root().join("tmp");
     let entries = fs::read_dir(&tmp).map_err(Error::io("read", &tmp))?;
+    let mut somebody_died = false;
     for entry in entries.flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|e| e != "lock") || path == lock_path(&store.own) {
+        // A folder without its lock is what a process left that could not remove it any more.
+        let folder = entry.path().with_extension("");
+        if folder == store.own {
             continue;
         }
         // Locked: its process lives.
-        if let Ok(Some(lock)) = lock::try_exclusive(&path) {
+        if let Ok(Some(lock)) = lock::try_exclusive(&lock_path(&folder)) {
             // What may not be removed by us keeps its lock file, for a process that may.
-            if remove_tree(&path.with_extension("")).is_ok() {
+            if remove_tree(&folder).is_ok() {
                 drop(lock.passing());
             }
+            somebody_died = true;
         }
     }
+    if somebody_died {
+        sweep_step_locks(&store.root().join("locks/steps"));
+    }
     Ok(())
+}
+
+/// Removes the locks of steps that nobody carries out: whoever was killed left his, and if the step was done already
+/// nobody would ever take it again.
+fn sweep_step_locks(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if let Ok(Some(lock)) = lock::try_exclusive(&entry.path()) {
+            drop(lock.passing());
+        }
+    }
 }

@@ -704,3 +704,46 @@ fn snapshots_that_a_power_cut_has_torn_are_no_answer_after_the_restart() {
     assert_eq!(store.result("torn").unwrap(), None);
     assert_eq!(store.fsck(false).unwrap().findings, []);
 }
+
+/// A process that has no descriptors left cannot remove its folder, but the lock beside it.
+#[test]
+fn a_folder_in_work_whose_lock_is_gone_is_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    drop(Store::open(&root).unwrap());
+    fs::create_dir_all(root.join("tmp/1-0/dir0")).unwrap();
+    fs::write(root.join("tmp/1-0/dir0/file"), "left").unwrap();
+    let store = Store::open(&root).unwrap();
+    assert_eq!(names(&root.join("tmp")).len(), 2, "our own folder and its lock, nothing else");
+    drop(store);
+    assert_eq!(names(&root.join("tmp")), Vec::<String>::new());
+}
+
+/// Its step was done, so nobody would take that lock again.
+#[test]
+fn the_lock_of_a_step_that_was_killed_after_it_was_done_is_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let store = Store::open(&root).unwrap();
+    let held = store.lock_step("running").unwrap();
+    fs::write(root.join("locks/steps/0123456789abcdef0123456789abcdef"), "").unwrap();
+    fs::write(root.join("tmp/1-0.lock"), "").unwrap();
+    drop(Store::open(&root).unwrap());
+    assert_eq!(names(&root.join("locks/steps")).len(), 1, "the one that is held");
+    drop(held);
+    assert_eq!(names(&root.join("locks/steps")), Vec::<String>::new());
+    assert_eq!(names(&root.join("tmp")).len(), 2, "the folder of the store that is open, and its lock");
+}
+
+/// The layer that stands for all snapshots that changed nothing belongs to none of them.
+#[test]
+fn prune_takes_the_layer_of_nothing_and_its_row() {
+    let Place { folder: _folder, store } = place();
+    let (digest, size) = store.put_blob(b"the layer of nothing").unwrap();
+    let record = LayerRecord { diff_id: digest.clone(), digest, size, uncompressed_size: 1024 };
+    store.record_encoded_layer(&SnapshotId::nothing(), "gzip", &record).unwrap();
+    assert_eq!(store.fsck(false).unwrap().findings.len(), 0);
+    store.prune(&PruneOptions::default()).unwrap();
+    assert_eq!(store.fsck(false).unwrap().findings.len(), 0);
+    assert_eq!(store.encoded_layer(&SnapshotId::nothing(), "gzip").unwrap(), None);
+}

@@ -1,13 +1,19 @@
 //! `cargo xtask torture`: the promise "never wrong, never lost" under random abuse, one file per family.
 //!
 //! `keys/` looks for wrong cache hits, `crash.rs` kills builds at random moments, `together.rs` runs many at once on
-//! one store. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
+//! one store, `hostile/` gives them what was made to do harm, `resources.rs` takes away room, memory and rights, `faulty/`
+//! is a registry that misbehaves. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
 //! clock. At the end stands a table of what was tried and found; anything found fails the command.
 
 mod crash;
+mod disk;
+mod faulty;
+mod hostile;
 mod keys;
 mod random;
+mod resources;
 mod together;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,13 +30,15 @@ use crate::table;
 
 const HELP: &str = "cargo xtask torture [OPTIONS]
 
-  --family NAME   only this family; repeatable: keys, crash, together
+  --family NAME   only this family; repeatable: keys, crash, together,
+                  hostile, resources, registry
   --seconds N     time for each family [40]
+  --case TEXT     of a family that is a list of cases: only those with TEXT in their name
   --seed N        repeat a run [random, printed]
 ";
 
 /// Seconds for each family within `cargo xtask ci`.
-const CI_SECONDS: u64 = 25;
+const CI_SECONDS: u64 = 18;
 
 /// Room that the stores of one family may need, bytes.
 const ROOM_BYTES: u64 = 1 << 30;
@@ -40,12 +48,21 @@ const BASES: usize = 3;
 
 type Family = (&'static str, fn(&Setting) -> Result<Found>);
 
-const FAMILIES: &[Family] = &[("keys", keys::run), ("crash", crash::run), ("together", together::run)];
+const FAMILIES: &[Family] = &[
+    ("keys", keys::run),
+    ("crash", crash::run),
+    ("together", together::run),
+    ("hostile", hostile::run),
+    ("resources", resources::run),
+    ("registry", faulty::run),
+];
 
 /// What all families get.
 struct Setting {
     seed: u64,
     limit: Duration,
+    /// Only cases with this in their name.
+    case: String,
     /// A folder for each family's files.
     folder: PathBuf,
     jettison: Jettison,
@@ -70,11 +87,24 @@ struct Found {
     /// How many of these ended well; the others were refused, as they should.
     succeeded: u64,
     wrong: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Found {
     fn new(what: &'static str) -> Self {
-        Self { what, tried: 0, succeeded: 0, wrong: Vec::new() }
+        Self { what, tried: 0, succeeded: 0, wrong: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Takes over what a part of the family found.
+    fn add(&mut self, part: Found) {
+        self.tried += part.tried;
+        self.succeeded += part.succeeded;
+        self.wrong.extend(part.wrong);
+    }
+
+    /// Something measured that belongs below the table.
+    fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     /// Says at once what went wrong, and remembers it.
@@ -89,6 +119,7 @@ struct Options {
     families: Vec<String>,
     seconds: u64,
     seed: Option<u64>,
+    case: String,
 }
 
 /// Runs the families that are asked for.
@@ -106,6 +137,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let jettison = Jettison::compiled(Profile::Dev, &bases)?;
     make_bases(&jettison, scratch.path())?;
     let mut rows = Vec::new();
+    let mut notes = Vec::new();
     let mut wrong = 0;
     for (name, family) in FAMILIES {
         if !options.families.is_empty() && !options.families.iter().any(|wanted| wanted == name) {
@@ -116,6 +148,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let setting = Setting {
             seed,
             limit: Duration::from_secs(options.seconds),
+            case: options.case.clone(),
             folder,
             jettison: jettison.with_store(&bases),
             bases: bases.clone(),
@@ -123,6 +156,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let start = Instant::now();
         let found = family(&setting).with_context(|| format!("family {name} of seed {seed}"))?;
         wrong += found.wrong.len();
+        notes.extend(found.notes.iter().map(|note| format!("{name}: {note}")));
         rows.push(vec![
             found.what.to_owned(),
             table::thousands(found.tried),
@@ -132,6 +166,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ]);
     }
     println!("\n{}", table::markdown(&["what was tried", "times", "succeeded", "wrong", "s"], &rows));
+    notes.iter().for_each(|note| println!("{note}"));
     if wrong > 0 {
         bail!("{wrong} things went wrong; repeat them with --seed {seed}");
     }
@@ -144,7 +179,7 @@ pub fn run_some() -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options = Options { families: Vec::new(), seconds: 40, seed: None };
+    let mut options = Options { families: Vec::new(), seconds: 40, seed: None, case: String::new() };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if matches!(word.as_str(), "--help" | "-h") {
@@ -155,6 +190,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             "--family" if FAMILIES.iter().any(|(name, _)| name == value) => {
                 options.families.push(value.clone())
             }
+            "--case" => options.case = value.clone(),
             "--seconds" => options.seconds = value.parse().context("--seconds wants a number")?,
             "--seed" => options.seed = Some(value.parse().context("--seed wants a number")?),
             _ => bail!("unknown: {word} {value}\n\n{HELP}"),
@@ -192,8 +228,12 @@ mod tests {
     #[test]
     fn options_are_read_and_mistakes_named() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let expected = Options { families: vec!["keys".to_owned()], seconds: 9, seed: Some(3) };
-        assert_eq!(options(&words("--family keys --seconds 9 --seed 3")).unwrap(), Some(expected));
+        let case = "bomb".to_owned();
+        let expected = Options { families: vec!["keys".to_owned()], seconds: 9, seed: Some(3), case };
+        assert_eq!(
+            options(&words("--family keys --seconds 9 --seed 3 --case bomb")).unwrap(),
+            Some(expected)
+        );
         assert_eq!(options(&words("--help")).unwrap(), None);
         for bad in ["--family none", "--seconds", "--sed 3"] {
             assert!(options(&words(bad)).is_err(), "{bad}");

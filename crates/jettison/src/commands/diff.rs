@@ -80,8 +80,7 @@ impl Side {
 
     /// Bytes that a pull transfers.
     fn compressed(&self) -> u64 {
-        self.image.manifest.layers.iter().map(|layer| layer.size).sum::<u64>()
-            + self.image.manifest.config.size
+        self.image.manifest.packed_bytes()
     }
 
     fn object(&self) -> Value {

@@ -43,8 +43,8 @@ pub(crate) fn run(args: &Images, environment: &Environment) -> Result<ExitCode, 
 fn compressed_bytes(store: &Store, descriptor: &jettison_oci::Descriptor) -> Result<u64, Failure> {
     let bytes = store.read_blob(&descriptor.digest, 16 << 20)?;
     Ok(match AnyManifest::parse(&descriptor.media_type, &bytes) {
-        Ok(AnyManifest::Image(image)) => image.layers.iter().map(|l| l.size).sum::<u64>() + image.config.size,
-        Ok(AnyManifest::Index(index)) => index.manifests.iter().map(|m| m.size).sum(),
+        Ok(AnyManifest::Image(image)) => image.packed_bytes(),
+        Ok(AnyManifest::Index(index)) => index.manifests.iter().map(|m| m.size).fold(0, u64::saturating_add),
         Err(_) => 0,
     })
 }

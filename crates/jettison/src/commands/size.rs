@@ -91,7 +91,7 @@ fn object(name: &str, image: &Image, usage: &Usage, left: &[Stage]) -> serde_jso
 
 /// Bytes that a pull transfers.
 fn compressed(image: &Image) -> u64 {
-    image.manifest.layers.iter().map(|layer| layer.size).sum::<u64>() + image.manifest.config.size
+    image.manifest.packed_bytes()
 }
 
 /// The instruction of each layer, from the history.

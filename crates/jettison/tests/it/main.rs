@@ -19,6 +19,7 @@ mod corpus;
 mod diff;
 mod errors;
 mod fixture;
+mod hostile;
 mod language;
 mod outputs;
 mod peers;

@@ -355,3 +355,28 @@ fn an_image_used_twice_is_needed_once() {
     );
     assert_eq!(plan.images.len(), 1);
 }
+
+/// Each stage inherits all that the ones below it said; keeping that of all of them took a gigabyte for 2,000 stages.
+#[test]
+fn thousands_of_stages_upon_each_other_cost_no_more_than_their_lines() {
+    let mut text = "FROM scratch AS s0\n".to_owned();
+    for number in 1..1000 {
+        text.push_str(&format!("FROM s{} AS s{number}\nLABEL l{number}=v\n", number - 1));
+    }
+    let plan = planned(&text);
+    let (target, others) = plan.stages.split_last().unwrap();
+    assert_eq!((target.config.config.labels.len(), target.history.len()), (999, 999));
+    assert!(others.iter().all(|stage| stage.history.is_empty()), "nobody looks at these");
+    // Several stages on one: the first of them takes nothing away from the others.
+    let text = format!("FROM scratch AS a\nLABEL a=b\n{}", "FROM a\nLABEL c=d\n".repeat(300));
+    assert_eq!(planned(&text).target().config.config.labels.len(), 2);
+    let mut text = "FROM scratch AS a\nLABEL a=b\n".to_owned();
+    for number in 0..300 {
+        text.push_str(&format!("FROM a AS b{number}\nCOPY f /\n"));
+    }
+    text.push_str("FROM a\n");
+    for number in 0..300 {
+        text.push_str(&format!("COPY --from=b{number} /f /f{number}\n"));
+    }
+    assert_eq!(planned(&text).target().config.config.labels.len(), 1);
+}

@@ -5,6 +5,8 @@
 
 mod schema;
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,14 +22,25 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages (4 KiB) in the write-ahead log that start a checkpoint.
 const CHECKPOINT_PAGES: u32 = 256;
 
+/// Why files cannot be opened, which SQLite does not tell. It wants as many as that: the database, its log, their index.
+fn cause(path: &Path) -> Option<io::Error> {
+    let open = |_| File::options().read(true).write(true).open(path);
+    (0..3).map(open).collect::<io::Result<Vec<_>>>().err()
+}
+
 /// Opens the database and brings it to the current format.
 pub(crate) fn open(root: &Path) -> Result<Connection> {
     let path = root.join(FILE);
     let failed = |source| Error::Index { path: path.clone(), source };
-    let connection = Connection::open(&path).map_err(failed)?;
+    let failed_to_open = |source| match cause(&path) {
+        Some(cause) => Error::io("open", &path)(cause),
+        None => failed(source),
+    };
+    let connection = Connection::open(&path).map_err(failed_to_open)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let found: i64 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed_to_open)?;
     if found > schema::VERSION {
         return Err(Error::Newer { path: root.to_owned(), found, known: schema::VERSION });
     }
