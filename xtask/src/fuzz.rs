@@ -19,7 +19,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     seconds.parse::<u64>().with_context(|| format!("--seconds {seconds:?} is no number"))?;
     let mut command = repository::cargo();
     command.arg("test");
-    for name in ["oci", "dockerfile", "plan", "inspect"] {
+    for name in ["oci", "dockerfile", "plan", "inspect", "layer", "registry"] {
         command.args(["--package", &format!("jettison-{name}")]);
     }
     let arguments = ["--test", "replay", "--", "--ignored", "mutated_"];

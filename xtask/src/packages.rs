@@ -57,6 +57,7 @@ pub const TEST: &[Package] = &[
     package("passt", "pasta"),
     package("apache2-utils", "htpasswd"),
     package("openssl", "openssl"),
+    package("strace", "strace"),
     package("xz-utils", "xz"),
     package("bzip2", "bzip2"),
     package("zstd", "zstd"),

@@ -31,3 +31,14 @@ fn reference() {
 fn mutated_reference() {
     mutate::for_a_while("reference", entries::reference);
 }
+
+#[test]
+fn manifest() {
+    replay("manifest", entries::manifest);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: cargo xtask fuzz"]
+fn mutated_manifest() {
+    mutate::for_a_while("manifest", entries::manifest);
+}

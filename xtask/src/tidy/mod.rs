@@ -1,10 +1,11 @@
 //! `cargo xtask tidy`: what the project wants and no compiler checks.
 //!
-//! `arrows.rs`: which crate may use which. `sources.rs`: module docs, sizes, names, unfinished work. `documents.rs`:
+//! `arrows.rs`: which crate may use which. `dependencies.rs`: licences, bans and sources of deny.toml. `sources.rs`: module docs, sizes, names, unfinished work. `documents.rs`:
 //! dependencies are argued for, the map names files that exist, the licence is there. Each returns the problems that
 //! it found; a test runs them all, so `cargo test` finds them too.
 
 mod arrows;
+mod dependencies;
 mod documents;
 mod sources;
 
@@ -35,6 +36,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 fn problems(root: &Path) -> Result<Vec<String>> {
     let crates = workspace_crates()?;
     let mut problems = arrows::problems(&crates);
+    problems.extend(dependencies::problems(root)?);
     problems.extend(sources::problems(root)?);
     problems.extend(documents::problems(root, &crates)?);
     Ok(problems)

@@ -2,7 +2,7 @@
 //!
 //! `keys/` looks for wrong cache hits, `crash.rs` kills builds at random moments, `together.rs` runs many at once on
 //! one store, `hostile/` gives them what was made to do harm, `resources.rs` takes away room, memory and rights, `faulty/`
-//! is a registry that misbehaves. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
+//! is a registry that misbehaves, `sandbox/` tries to get out of a step, `power/` cuts the power. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
 //! clock. At the end stands a table of what was tried and found; anything found fails the command.
 
 mod crash;
@@ -10,8 +10,10 @@ mod disk;
 mod faulty;
 mod hostile;
 mod keys;
+mod power;
 mod random;
 mod resources;
+mod sandbox;
 mod together;
 mod trial;
 
@@ -31,7 +33,7 @@ use crate::table;
 const HELP: &str = "cargo xtask torture [OPTIONS]
 
   --family NAME   only this family; repeatable: keys, crash, together,
-                  hostile, resources, registry
+                  hostile, resources, registry, sandbox, power
   --seconds N     time for each family [40]
   --case TEXT     of a family that is a list of cases: only those with TEXT in their name
   --seed N        repeat a run [random, printed]
@@ -55,6 +57,8 @@ const FAMILIES: &[Family] = &[
     ("hostile", hostile::run),
     ("resources", resources::run),
     ("registry", faulty::run),
+    ("sandbox", sandbox::run),
+    ("power", power::run),
 ];
 
 /// What all families get.

@@ -215,6 +215,25 @@ fn cve_2021_41103_and_2021_41091_others_cannot_enter_unpacked_images() {
     }
 }
 
+/// As in CVE-2020-13401 and its like, root inside had more than it needs: a node is a file like any other, so a step could
+/// make one with the number of the machine's disk, or get it from a layer, and open it.
+#[test]
+fn nodes_that_a_step_makes_or_a_layer_brings_cannot_be_opened() {
+    if !root() {
+        return;
+    }
+    let jettison = Jettison::with_busybox();
+    let open = "if (: < $n) 2>/dev/null; then echo opened $n; exit 9; fi";
+    let dockerfile = format!(
+        "FROM busybox AS nodes\nRUN mknod /null c 1 3 && mknod /loop c 10 237 && mknod /disk b 7 0\nFROM nodes\n\
+         RUN for n in /null /loop /disk; do {open}; done\n\
+         RUN for d in / /dev /dev/shm /tmp; do n=$d/own; mknod $n c 1 3 && {open}; done; rm /own /tmp/own\n\
+         RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t for n in /c/n /t/n; do mknod $n c 1 3; {open}; done; rm -f /c/n\n\
+         RUN for n in null zero full random urandom tty; do test -c /dev/$n || exit 8; done; echo x > /dev/null && head -c 1 /dev/zero | wc -c > /seen\n"
+    );
+    assert_eq!(seen(&jettison, &dockerfile), "1", "those of /dev work");
+}
+
 /// containers/image: a digest that is no digest became a path.
 #[test]
 fn cve_2024_3727_a_digest_is_no_path() {

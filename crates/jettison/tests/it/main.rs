@@ -21,6 +21,7 @@ mod errors;
 mod fixture;
 mod hostile;
 mod language;
+mod misses;
 mod outputs;
 mod peers;
 mod platforms;

@@ -32,14 +32,22 @@ const SIZE: &str = "65536k";
 /// Group `tty` on every distribution: who may write to a terminal.
 const TTY_GROUP: &str = "5";
 
-/// Mounts it and returns the mount.
-pub(super) fn mount(root: &OwnedFd, shm_bytes: Option<u64>, stubs: &mut Stubs) -> Result<OwnedFd, Error> {
+/// Mounts it and returns the mount. Unless the step is an `insecure` one, nodes that are made in it later cannot be opened.
+pub(super) fn mount(
+    root: &OwnedFd,
+    shm_bytes: Option<u64>,
+    insecure: bool,
+    stubs: &mut Stubs,
+) -> Result<OwnedFd, Error> {
     let options = [("mode", "0755"), ("size", SIZE)];
     let dev = mounts::new("tmpfs", &options, MountAttrFlags::MOUNT_ATTR_NOSUID).mounting("tmpfs", "/dev")?;
     // Attached before it is filled: on the nodes of a user namespace something is mounted, which needs a place.
     mounts::attach(&dev, place_directory(root, "/dev", stubs)?).mounting("tmpfs", "/dev")?;
     for &(name, major, minor) in NODES {
         make_node(&dev, name, major, minor).mounting(format!("/dev/{name}"), format!("/dev/{name}"))?;
+    }
+    if !insecure {
+        only_these(&dev).mounting("tmpfs", "/dev")?;
     }
     for &(name, target) in LINKS {
         symlinkat(target, &dev, name).mounting("link", format!("/dev/{name}"))?;
@@ -73,6 +81,18 @@ fn make_node(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> std::io::Resu
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// No other node can be opened: each of ours becomes a mount of its own, then the file system around them loses the right
+/// to have devices.
+fn only_these(dev: &OwnedFd) -> std::io::Result<()> {
+    for (name, ..) in NODES {
+        // In a user namespace each is a mount already, and some may be missing.
+        if let Ok(node) = place(dev.as_fd(), name) {
+            mounts::attach(mounts::clone(&node, Path::new(""), false)?, &node)?;
+        }
+    }
+    mounts::restrict(dev, MountAttrFlags::MOUNT_ATTR_NODEV, false)
 }
 
 fn mount_terminals(dev: &OwnedFd) -> Result<(), Error> {

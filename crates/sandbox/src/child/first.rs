@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use rustix::mount::MountAttrFlags;
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::root::MountedRoot;
 use super::{capabilities, dev, execute, identity, limits, proc, root, seccomp, step_mounts};
 use crate::error::Context as _;
 use crate::stubs::Stubs;
-use crate::{Error, Security, Spec, sys};
+use crate::{Error, Security, Spec, mounts, sys};
 
 /// What pid 1 tells the supervisor. The pipe closes when the program is executed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,8 +66,11 @@ fn become_program(
     let directory = root.directory();
     let proc_mount = proc::mount_proc(directory, stubs)?;
     let sys_mount = proc::mount_sys(directory, stubs, insecure)?;
-    let dev_mount = dev::mount(directory, spec.shm_bytes, stubs)?;
+    let dev_mount = dev::mount(directory, spec.shm_bytes, insecure, stubs)?;
     if !insecure {
+        // Nodes that a layer brings or the step makes are files that nobody can open: a disk of the machine has a
+        // number like any other. (Docker has a control group for that, which we may not have.)
+        mounts::restrict(directory, MountAttrFlags::MOUNT_ATTR_NODEV, false).mounting("root", "/")?;
         // After /dev: the masks of files are its null device.
         proc::protect(&proc_mount, &sys_mount, &dev_mount)?;
     }

@@ -16,7 +16,7 @@ use rustix::process::{Gid, Uid};
 use crate::error::Context as _;
 use crate::in_root::{Leaf, Make, resolve};
 use crate::stubs::Stubs;
-use crate::{Error, Mount, MountKind, Source, Spec, mounts, overlay};
+use crate::{Error, Mount, MountKind, Security, Source, Spec, mounts, overlay};
 
 /// Mounts all of them on the root. `base` is the directory in memory for what has to lie somewhere.
 pub(super) fn mount(spec: &Spec, base: &OwnedFd, root: &OwnedFd, stubs: &mut Stubs) -> Result<(), Error> {
@@ -33,6 +33,10 @@ pub(super) fn mount(spec: &Spec, base: &OwnedFd, root: &OwnedFd, stubs: &mut Stu
             MountKind::File { content, mode, uid, gid } => file(&place, content, *mode, (*uid, *gid)),
         }
         .map_err(|error| name_target(error, &mount.target))?;
+        if spec.security != Security::Insecure {
+            let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+            mounts::restrict(&tree, attributes, true).mounting("the source", &mount.target)?;
+        }
         let mut recorder = stubs.recorder(root.as_fd()).mounting("a mount point", &mount.target)?;
         let mut make = Make { leaf, owner: (0, 0), around: &mut recorder };
         let target = resolve(root.as_fd(), OsStr::new(&mount.target), Some(&mut make))
