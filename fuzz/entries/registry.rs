@@ -16,7 +16,8 @@ pub(crate) fn answer(bytes: &[u8]) {
     let headers: Vec<(String, String)> = lines
         .filter(|line| is_header(line))
         .filter_map(|line| line.split_once(": "))
-        // These two would make the answer another one than it is meant to be.
+        // A body that never comes is waited for; tests of its own show that.
+        .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
         .filter(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
