@@ -2,8 +2,9 @@
 //!
 //! `keys/` looks for wrong cache hits, `crash.rs` kills builds at random moments, `together.rs` runs many at once on
 //! one store, `hostile/` gives them what was made to do harm, `resources.rs` takes away room, memory and rights, `faulty/`
-//! is a registry that misbehaves, `sandbox/` tries to get out of a step, `power/` cuts the power. Each family gets the same time; a seed, which is printed, repeats all choices that do not depend on the
-//! clock. At the end stands a table of what was tried and found; anything found fails the command.
+//! is a registry that misbehaves, `sandbox/` tries to get out of a step, `power/` cuts the power. Each family gets the same
+//! time; a seed, which is printed, repeats all choices that do not depend on the clock. At the end stands a table of what
+//! was tried and found; anything found fails the command.
 
 mod crash;
 mod disk;
