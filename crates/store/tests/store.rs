@@ -691,6 +691,11 @@ fn snapshots_that_a_power_cut_has_torn_are_no_answer_after_the_restart() {
         let store = store;
         let whole = snapshot(&store, None, "a", "content");
         let torn = snapshot(&store, None, "a", "content");
+        // Many, for names are random and a torn one may come before or after what stands on it.
+        for number in 0..8 {
+            let above = snapshot(&store, Some(&torn), "b", "content");
+            store.record_result(&format!("above {number}"), &StepResult { snapshot: above }, "step").unwrap();
+        }
         store.record_result("whole", &StepResult { snapshot: whole }, "step").unwrap();
         store.record_result("torn", &StepResult { snapshot: torn.clone() }, "step").unwrap();
         // As if the machine had been another time's.
@@ -702,6 +707,9 @@ fn snapshots_that_a_power_cut_has_torn_are_no_answer_after_the_restart() {
     let store = Store::open(&root).unwrap();
     assert!(store.result("whole").unwrap().is_some());
     assert_eq!(store.result("torn").unwrap(), None);
+    for number in 0..8 {
+        assert_eq!(store.result(&format!("above {number}")).unwrap(), None, "it stands on nothing");
+    }
     assert_eq!(store.fsck(false).unwrap().findings, []);
 }
 

@@ -291,8 +291,9 @@ fn limited_command(command: &Command, limits: &[String]) -> Command {
 }
 
 fn judge(ended: &Ended, lack: Lack) -> Option<String> {
-    // Rust ends a program that gets no memory, and says so; there is nothing to be done without any.
-    if lack == Lack::Memory && !ended.hung && ended.stderr.contains("memory") {
+    // Rust ends a program that gets no memory, be it for a thread, and says so; there is nothing to be done without any.
+    let ends_rust = ["memory", "failed to spawn thread"];
+    if lack == Lack::Memory && !ended.hung && ends_rust.iter().any(|word| ended.stderr.contains(word)) {
         return None;
     }
     if let Some(problem) = ended.misbehaved() {
@@ -305,7 +306,9 @@ fn judge(ended: &Ended, lack: Lack) -> Option<String> {
         Lack::Descriptors => &["open files", "descriptors"],
         Lack::Past => &[],
     };
-    let named = words.iter().any(|word| ended.stderr.contains(word));
+    // What the step's own program says of it is its affair: busybox's seq ends with 255 and says nothing.
+    let is_of_step = matches!(lack, Lack::Room | Lack::Inodes) && ended.stderr.contains("exit code: 255");
+    let named = is_of_step || words.iter().any(|word| ended.stderr.contains(word));
     (!ended.succeeded() && !named)
         .then(|| format!("the error does not say what is lacking: {}", ended.said()))
 }

@@ -4,7 +4,7 @@
 //! directories of the last half minute are all there (the journal keeps the order), but files may be too short. Their
 //! sizes tell: the row has the sum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jettison_oci::Digest;
 
@@ -37,20 +37,8 @@ impl Store {
                 None => drop(sound.snapshots.insert(id.clone())),
             }
         }
-        // Damage goes upwards: what stands on a damaged snapshot is none either.
-        loop {
-            let unsound = |id: &String| {
-                let parent = rows.get(id).and_then(|row| row.parent.clone())?;
-                (!sound.snapshots.contains(&parent)).then(|| (id.clone(), parent))
-            };
-            let fallen: Vec<_> = sound.snapshots.iter().filter_map(unsound).collect();
-            if fallen.is_empty() {
-                break;
-            }
-            for (id, parent) in fallen {
-                sound.snapshots.remove(&id);
-                report.findings.push(Finding::SnapshotParent { id, parent });
-            }
+        for (id, parent) in remove_fallen(&rows, &mut sound.snapshots) {
+            report.findings.push(Finding::SnapshotParent { id, parent });
         }
         for path in entries(&self.root().join("snapshots"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -126,12 +114,37 @@ impl Store {
         let rows = self.rows_of_snapshots()?;
         let newest = rows.values().map(|row| row.created_s).max().unwrap_or(0);
         let there = |digest: &Digest| Ok(self.has_blob(digest)?.is_some());
-        for (id, row) in rows.iter().filter(|(_, row)| row.created_s > newest - FLUSHED_AFTER_S) {
+        let mut sound = BTreeSet::new();
+        for (id, row) in &rows {
+            let is_old = row.created_s <= newest - FLUSHED_AFTER_S;
             // What cannot even be read is no answer.
-            if !matches!(self.snapshot_damage(id, row, &there), Ok(None)) {
-                self.forget_snapshot(id)?;
+            if is_old || matches!(self.snapshot_damage(id, row, &there), Ok(None)) {
+                sound.insert(id.clone());
             }
         }
+        remove_fallen(&rows, &mut sound);
+        for id in rows.keys().filter(|id| !sound.contains(*id)) {
+            self.forget_snapshot(id)?;
+        }
         self.record_memo(BOOT, boot.trim())
+    }
+}
+
+/// Damage goes upwards: what stands on a damaged snapshot is none either. Takes those out of `sound`, and returns them
+/// with what they stand on.
+fn remove_fallen(rows: &BTreeMap<String, Row>, sound: &mut BTreeSet<String>) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    loop {
+        let fallen: Vec<(String, String)> = {
+            let stands_on = |id: &String| Some((id.clone(), rows.get(id)?.parent.clone()?));
+            sound.iter().filter_map(stands_on).filter(|(_, parent)| !sound.contains(parent)).collect()
+        };
+        if fallen.is_empty() {
+            return all;
+        }
+        for (id, _) in &fallen {
+            sound.remove(id);
+        }
+        all.extend(fallen);
     }
 }
