@@ -180,9 +180,15 @@ fn side_by_side(builds: &[Build<'_>], cancel: &Cancel) -> Result<Vec<Finished>, 
     }
     let results: Vec<Result<Finished, Error>> = std::thread::scope(|scope| {
         let work = |build: &Build<'_>| build.run().inspect_err(|_| cancel.raise());
-        let running: Vec<_> = builds.iter().map(|build| scope.spawn(move || work(build))).collect();
-        let joined = running.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        let start = |build| {
+            let started = std::thread::Builder::new().spawn_scoped(scope, move || work(build));
+            started.map_err(Error::io("start", "a thread")).inspect_err(|_| cancel.raise())
+        };
+        let running: Vec<_> = builds.iter().map(start).collect();
+        let join = |running: std::thread::ScopedJoinHandle<'_, _>| {
+            running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        running.into_iter().map(|running| running.and_then(join)).collect()
     });
     let mut finished = Vec::new();
     let mut canceled = None;

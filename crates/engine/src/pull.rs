@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 use jettison_layer::{self as layer, ApplyOptions};
 use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, media_type};
@@ -112,7 +113,9 @@ impl Images<'_> {
         } else {
             let (mut arriving, arrived) = pipe();
             std::thread::scope(|scope| {
-                let unpacking = scope.spawn(|| apply(compression, arrived, diff_id, draft.fs(), &what));
+                let unpacking = Builder::new()
+                    .spawn_scoped(scope, || apply(compression, arrived, diff_id, draft.fs(), &what))
+                    .map_err(Error::io("start", "a thread"))?;
                 let fetched = self.fetch_blob(image, descriptor, &mut arriving, progress);
                 // Closing the pipe ends the unpacking thread; an error there explains a broken pipe here.
                 drop(arriving);
@@ -187,7 +190,9 @@ fn apply(
     let plain = layer::decompress(compression, blob).map_err(Error::io("read", what()))?;
     let (inflating, inflated) = pipe();
     let (applied, found) = std::thread::scope(|scope| {
-        scope.spawn(move || inflating.fill_from(plain));
+        Builder::new()
+            .spawn_scoped(scope, move || inflating.fill_from(plain))
+            .map_err(Error::io("start", "a thread"))?;
         let mut tar = DigestReader::new(inflated, Algorithm::Sha256);
         let applied = layer::apply(&mut tar, root.as_fd(), &ApplyOptions::default())
             .map_err(|source| Error::Layer { what: what(), source })?;
@@ -237,7 +242,7 @@ pub(crate) fn each_at_once<T: Sync>(
     let failed: Mutex<Option<Error>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..at_once.min(items.len()) {
-            scope.spawn(|| {
+            let started = Builder::new().spawn_scoped(scope, || {
                 while failed.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
                     let Some(item) = items.get(next.fetch_add(1, Ordering::SeqCst)) else { break };
                     if let Err(error) = work(item) {
@@ -245,6 +250,10 @@ pub(crate) fn each_at_once<T: Sync>(
                     }
                 }
             });
+            if let Err(error) = started {
+                let error = Error::io("start", "a thread")(error);
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
         }
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)

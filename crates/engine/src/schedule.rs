@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
+use std::thread::Builder;
 
 use crate::cancel::Cancel;
 use crate::error::Error;
@@ -36,12 +37,18 @@ where
             while running < at_once.max(1) && first_error.is_none() && !cancel.is_raised() {
                 let Some(id) = ready.pop_first() else { break };
                 let (sender, task) = (sender.clone(), &task);
-                running += 1;
-                scope.spawn(move || {
+                let started = Builder::new().spawn_scoped(scope, move || {
                     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task(id)));
                     // The receiver lives until every running task has reported.
                     let _ = sender.send((id, result));
                 });
+                match started {
+                    Ok(_) => running += 1,
+                    Err(error) => {
+                        cancel.raise();
+                        first_error = Some(Error::io("start", "a thread")(error));
+                    }
+                }
             }
             if running == 0 {
                 break;

@@ -291,9 +291,8 @@ fn limited_command(command: &Command, limits: &[String]) -> Command {
 }
 
 fn judge(ended: &Ended, lack: Lack) -> Option<String> {
-    // Rust ends a program that gets no memory, be it for a thread, and says so; there is nothing to be done without any.
-    let ends_rust = ["memory", "failed to spawn thread"];
-    if lack == Lack::Memory && !ended.hung && ends_rust.iter().any(|word| ended.stderr.contains(word)) {
+    // Rust ends a program that gets no memory, and says so; there is nothing to be done without any.
+    if lack == Lack::Memory && !ended.hung && ended.stderr.contains("memory") {
         return None;
     }
     if let Some(problem) = ended.misbehaved() {
@@ -306,18 +305,17 @@ fn judge(ended: &Ended, lack: Lack) -> Option<String> {
         Lack::Descriptors => &["open files", "descriptors"],
         Lack::Past => &[],
     };
-    // What the step's own program says of it is its affair: busybox's seq ends with 255 and says nothing.
-    let is_of_step = matches!(lack, Lack::Room | Lack::Inodes) && ended.stderr.contains("exit code: 255");
-    let named = is_of_step || words.iter().any(|word| ended.stderr.contains(word));
+    let named = words.iter().any(|word| ended.stderr.contains(word));
     (!ended.succeeded() && !named)
         .then(|| format!("the error does not say what is lacking: {}", ended.said()))
 }
 
+/// Programs that say why they cannot write: busybox's `seq` and `ls` end with 255 and say nothing.
 fn dockerfile(number: usize) -> String {
     format!(
-        "FROM base0 AS one\nCOPY . /all\nRUN cat /all/* | sha256sum > /sum{number}\n\
-         RUN for i in 1 2 3 4 5 6 7 8; do mkdir -p /d$i/{number}; seq 5000 > /d$i/f; done\n\
+        "FROM base0 AS one\nCOPY . /all\nRUN cat /all/* > /sum{number}\n\
+         RUN for i in 1 2 3 4 5 6 7 8; do mkdir -p /d$i/{number}; dd if=/dev/zero of=/d$i/f bs=8k count=3 || exit; done\n\
          FROM base0\nWORKDIR /w{number}\nCOPY --from=one /sum{number} /all/1* ./\nCOPY --from=one /d* /d/\n\
-         RUN rm 11; ls > /files; seq 2000 > /s\n"
+         RUN rm 11 && cat 1* > /files && dd if=/dev/zero of=/s bs=8k count=1\n"
     )
 }

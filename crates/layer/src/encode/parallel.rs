@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::thread::Builder;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jettison_oci::Hasher;
@@ -26,35 +27,41 @@ pub(super) fn encode(
     let (order, ordered) = bounded::<Receiver<Result<Packed, Error>>>(in_flight);
     let (to_hash, hash_queue) = bounded::<Arc<Vec<u8>>>(in_flight);
     std::thread::scope(|scope| {
-        let hashing = scope.spawn(move || {
-            let (mut hasher, mut plain) = (Hasher::sha256(), 0);
-            for chunk in hash_queue {
-                hasher.update(&chunk);
-                plain += chunk.len() as u64;
-            }
-            (hasher.finish(), plain)
-        });
+        let hashing = Builder::new()
+            .spawn_scoped(scope, move || {
+                let (mut hasher, mut plain) = (Hasher::sha256(), 0);
+                for chunk in hash_queue {
+                    hasher.update(&chunk);
+                    plain += chunk.len() as u64;
+                }
+                (hasher.finish(), plain)
+            })
+            .map_err(Error::Write)?;
         for _ in 0..options.threads {
             let job_queue = job_queue.clone();
-            scope.spawn(move || {
-                let mut codec = Codec::new(options, memory);
-                for (chunk, reply) in job_queue {
-                    // Nobody waits for the answer after an error; then it may be dropped.
-                    let _ = reply.send(codec.pack(&chunk));
-                }
-            });
+            Builder::new()
+                .spawn_scoped(scope, move || {
+                    let mut codec = Codec::new(options, memory);
+                    for (chunk, reply) in job_queue {
+                        // Nobody waits for the answer after an error; then it may be dropped.
+                        let _ = reply.send(codec.pack(&chunk));
+                    }
+                })
+                .map_err(Error::Write)?;
         }
         drop(job_queue);
-        let writing = scope.spawn(move || {
-            let mut writer = Writer::new(out);
-            for packed in ordered {
-                let packed = packed
-                    .recv()
-                    .unwrap_or_else(|_| Err(Error::Damaged("a worker ended early".to_owned())))?;
-                writer.take(packed)?;
-            }
-            Ok(writer)
-        });
+        let writing = Builder::new()
+            .spawn_scoped(scope, move || {
+                let mut writer = Writer::new(out);
+                for packed in ordered {
+                    let packed = packed
+                        .recv()
+                        .unwrap_or_else(|_| Err(Error::Damaged("a worker ended early".to_owned())))?;
+                    writer.take(packed)?;
+                }
+                Ok(writer)
+            })
+            .map_err(Error::Write)?;
         let produced = chunks::produce(entries, contents, options, &mut |chunk| {
             let chunk = Arc::new(chunk);
             let (reply, answer) = bounded(1);

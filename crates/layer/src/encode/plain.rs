@@ -5,6 +5,7 @@
 //! that comes from a disk, so a memory that errs costs time and nothing else.
 
 use std::io::Write;
+use std::thread::Builder;
 
 use crossbeam_channel::bounded;
 use jettison_oci::{Digest, Hasher};
@@ -34,12 +35,14 @@ pub(super) fn encode(
     }
     let (sender, receiver) = bounded::<Piece>(IN_FLIGHT);
     std::thread::scope(|scope| {
-        let writing = scope.spawn(move || {
-            for piece in receiver {
-                writer.take(piece)?;
-            }
-            Ok(writer.finish())
-        });
+        let writing = Builder::new()
+            .spawn_scoped(scope, move || {
+                for piece in receiver {
+                    writer.take(piece)?;
+                }
+                Ok(writer.finish())
+            })
+            .map_err(Error::Write)?;
         let produced = produce(entries, contents, options, memory, &mut |piece| {
             sender.send(piece).map_err(|_| Error::Damaged("the writing thread ended early".to_owned()))
         });

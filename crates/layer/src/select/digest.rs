@@ -162,26 +162,29 @@ fn hash_files(
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<Seen, Error>>>> =
         Mutex::new((0..unknown.len()).map(|_| None).collect());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut mine = Vec::new();
-                loop {
-                    // A few at a time: one lock for many small files.
-                    let start = next.fetch_add(16, Ordering::Relaxed);
-                    if start >= unknown.len() {
-                        break;
-                    }
-                    for (offset, file) in unknown[start..unknown.len().min(start + 16)].iter().enumerate() {
-                        mine.push((start + offset, hash_file(root, file, files)));
-                    }
-                }
-                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                for (index, result) in mine {
-                    results[index] = Some(result);
-                }
-            });
+    let work = || {
+        let mut mine = Vec::new();
+        loop {
+            // A few at a time: one lock for many small files.
+            let start = next.fetch_add(16, Ordering::Relaxed);
+            if start >= unknown.len() {
+                break;
+            }
+            for (offset, file) in unknown[start..unknown.len().min(start + 16)].iter().enumerate() {
+                mine.push((start + offset, hash_file(root, file, files)));
+            }
         }
+        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, result) in mine {
+            results[index] = Some(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // One that cannot be started is not missed: this thread works too.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
     });
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.into_iter().map(|r| r.expect("every file was hashed")).collect()
