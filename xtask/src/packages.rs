@@ -3,7 +3,7 @@
 //! A package counts as there if its program is, so machines that are not Debian work too once somebody has installed
 //! the programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -70,8 +70,17 @@ pub const TEST: &[Package] = &[
 ];
 
 /// What `bench` needs: the peers, with the programs they take for compressing if they find them.
-pub const BENCH: &[Package] =
-    &[REGISTRY, MMDEBSTRAP, UIDMAP, BUILDAH, CRUN, DOCKER, GIT, package("pigz", "unpigz")];
+pub const BENCH: &[Package] = &[
+    REGISTRY,
+    MMDEBSTRAP,
+    UIDMAP,
+    BUILDAH,
+    CRUN,
+    DOCKER,
+    GIT,
+    package("pigz", "unpigz"),
+    package("isal", "igzip"),
+];
 
 /// Sees to it that all of `packages` are there: installs what is missing as root, else says in one line what to do.
 pub fn ensure(packages: &[Package]) -> Result<()> {
@@ -106,10 +115,49 @@ pub fn ensure(packages: &[Package]) -> Result<()> {
     }
 }
 
+/// Unpacks packages of another suite of Debian into `root`, without installing them, with no package that they need.
+/// Signatures are checked as for any package.
+pub fn unpack(suite: &str, names: &[&str], root: &Path) -> Result<()> {
+    let work = root.join("apt");
+    for folder in ["lists/partial", "archives/partial"] {
+        std::fs::create_dir_all(work.join(folder))?;
+    }
+    let sources = work.join("sources.list");
+    let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    std::fs::write(&sources, format!("deb [signed-by={keys}] http://deb.debian.org/debian {suite} main\n"))?;
+    let own = |name: &str, path: &Path| format!("-o{name}={}", path.display());
+    let options = [
+        own("Dir::Etc::SourceList", &sources),
+        own("Dir::Etc::SourceParts", Path::new("/dev/null")),
+        own("Dir::State::Lists", &work.join("lists")),
+        own("Dir::Cache", &work),
+        // Its download user may not enter our folder.
+        "-oAPT::Sandbox::User=root".to_owned(),
+    ];
+    let apt = |words: &[&str]| {
+        let options = options.iter().map(String::as_str);
+        apt_in(&work.join("archives"), &options.chain(words.iter().copied()).collect::<Vec<_>>())
+    };
+    apt(&["update"])?;
+    apt(&[&["download"], names].concat())?;
+    for file in std::fs::read_dir(work.join("archives"))? {
+        let file = file?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            process::output(Command::new("dpkg-deb").arg("--extract").arg(file).arg(root))?;
+        }
+    }
+    Ok(std::fs::remove_dir_all(work)?)
+}
+
 /// Runs apt-get, quiet unless it fails; waits for another apt that may be at work.
 fn apt(words: &[&str]) -> Result<()> {
+    apt_in(Path::new("/"), words)
+}
+
+fn apt_in(folder: &Path, words: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.args(["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]).args(words);
+    command.current_dir(folder);
     // A package may bring a service; we start what we need ourselves, and init scripts respect this.
     command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
     process::output(&mut command).map(drop)

@@ -1,7 +1,5 @@
 //! Medians and ratios as Markdown.
 
-use std::fmt::Write;
-
 use crate::table;
 
 use super::measure::Measured;
@@ -27,18 +25,28 @@ impl Row {
         self.runs.iter().map(|runs| median(runs.iter().map(&value).collect())).collect()
     }
 
-    fn archives(&self) -> Option<Vec<u64>> {
-        self.runs.iter().map(|runs| runs.last()?.archive_bytes).collect()
+    /// One size for each builder; none at all if nobody wrote an archive.
+    fn archives(&self) -> Option<Vec<Option<u64>>> {
+        let sizes: Vec<_> = self.runs.iter().map(|runs| runs.last()?.archive_bytes).collect();
+        sizes.iter().any(Option::is_some).then_some(sizes)
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle value.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
         n if n % 2 == 1 => values[n / 2],
         n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
     }
+}
+
+/// In place of what somebody cannot do.
+const ABSENT: &str = "–";
+
+fn shown(value: f64, format: impl Fn(f64) -> String) -> String {
+    if value.is_nan() { ABSENT.to_owned() } else { format(value) }
 }
 
 /// The tables: seconds with ratios, memory, sizes of archives.
@@ -53,7 +61,7 @@ pub fn markdown(builders: &[&str], rows: &[Row]) -> String {
     let seconds = rows.iter().map(|row| {
         let medians = row.medians(|measured| measured.seconds);
         let ratios = medians.iter().skip(1).map(|&other| table::ratio(other, medians[0]));
-        let shown = medians.iter().map(|&value| table::seconds(value));
+        let shown = medians.iter().map(|&value| shown(value, table::seconds));
         std::iter::once(row.label.clone()).chain(shown).chain(ratios).collect()
     });
     text.push_str(&table::markdown(&header, &seconds.collect::<Vec<_>>()));
@@ -63,7 +71,9 @@ pub fn markdown(builders: &[&str], rows: &[Row]) -> String {
     );
     let memory = rows.iter().map(|row| {
         let medians = row.medians(|measured| measured.peak_bytes as f64 / 1e6);
-        std::iter::once(row.label.clone()).chain(medians.iter().map(|value| format!("{value:.0}"))).collect()
+        std::iter::once(row.label.clone())
+            .chain(medians.iter().map(|&value| shown(value, |value| format!("{value:.0}"))))
+            .collect()
     });
     text.push_str(&table::markdown(narrow, &memory.collect::<Vec<_>>()));
     let archives: Vec<Vec<String>> = rows
@@ -71,7 +81,7 @@ pub fn markdown(builders: &[&str], rows: &[Row]) -> String {
         .filter_map(|row| Some((row, row.archives()?)))
         .map(|(row, sizes)| {
             std::iter::once(row.label.clone())
-                .chain(sizes.iter().map(|&bytes| table::thousands(bytes)))
+                .chain(sizes.iter().map(|bytes| bytes.map_or(ABSENT.to_owned(), table::thousands)))
                 .collect()
         })
         .collect();
@@ -80,55 +90,6 @@ pub fn markdown(builders: &[&str], rows: &[Row]) -> String {
         text.push_str(&table::markdown(narrow, &archives));
     }
     text
-}
-
-/// docs/benchmarks.md.
-pub fn page(versions: &[String], runs: usize, tables: &str) -> String {
-    let mut text = String::from("# Benchmarks\n\nMade by `cargo xtask bench --write`; do not edit. ");
-    let _ = writeln!(text, "Median of {runs} runs on {}.\n", machine());
-    for version in versions {
-        let _ = writeln!(text, "- {version}");
-    }
-    text.push_str(
-        "\nAll pull from the same registry on the same machine. Builders take turns within each run. BuildKit's daemon is\n\
-         already running and its memory counts. Archives are what `docker load` reads, layers not compressed: the form\n\
-         that all can write. Pushes go to an empty registry, layers compressed by gzip.\n\n",
-    );
-    text.push_str(tables);
-    text.push_str(PUBLISHED);
-    text
-}
-
-/// Quoted, not measured here: what the project aims at.
-const PUBLISHED: &str = "
-## What a newer BuildKit needs
-
-BuildKit of August 2026 with igzip on its PATH, its daemon running, two other cores, otherwise idle; quoted from the comparison that the
-project started from, not measured here. *At most* is the share of BuildKit's time, in one run on one machine, that jettison allows
-itself.
-
-| work | seconds | at most |
-|---|---:|---:|
-| cold build of the example with a base of 1.0 GB from a local registry | 10.0 | 0.33 |
-| no-op rebuild | 0.11 | 0.20 |
-| one source line changed | 1.51 | the compiler's own time + 80 ms |
-| 50 × `RUN true` | 4.25 | 0.12 |
-| 50 × `RUN true`, all cached | 0.11 | 0.25 |
-| COPY of 20,000 files to scratch with export | 4.25 | 0.20 |
-| the same, no-op | 0.56 | 0.15 |
-| the same, one file changed | 2.77 | 0.12 |
-| COPY --from of a 0.9 GB tree to scratch with export, gzip | 43.4 | 0.15 |
-| six independent stages of `sleep 2` | 2.91 | the longest stage + 0.2 s |
-";
-
-fn machine() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let version: String = kernel.trim().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    format!("{cores} cores ({model}), Linux {version}")
 }
 
 #[cfg(test)]

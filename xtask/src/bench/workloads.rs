@@ -35,6 +35,8 @@ pub enum Ending {
     Store,
     /// A file for `docker load`, its layers not compressed: the form that all of the builders can write.
     Archive,
+    /// A file with an OCI layout, its layers compressed by gzip.
+    Compressed,
     /// A registry, its layers compressed by gzip.
     Push,
 }
@@ -112,6 +114,12 @@ pub fn all() -> Vec<Workload> {
             phases: vec![phase("COPY --from of 0.9 GB, archive", ForgetButBase, nothing)],
         },
         Workload {
+            name: "large-gzip",
+            set_up: large_tree,
+            ending: Ending::Compressed,
+            phases: vec![phase("COPY --from of 0.9 GB, archive, gzip", ForgetButBase, nothing)],
+        },
+        Workload {
             name: "large-push",
             set_up: large_tree,
             ending: Ending::Push,
@@ -174,7 +182,7 @@ fn empty(_: &Path) -> Result<()> {
 
 /// The founding document's own build, as the published comparison measured it. The shipped example says CGO_ENABLED=0,
 /// for which Debian's toolchain compiles seven seconds' worth of standard library again, whoever builds.
-fn example(context: &Path) -> Result<()> {
+pub fn example(context: &Path) -> Result<()> {
     let source = repository::root().join("examples/hello-go");
     for name in ["main.go", "go.mod", ".dockerignore"] {
         std::fs::copy(source.join(name), context.join(name))?;
@@ -184,7 +192,8 @@ fn example(context: &Path) -> Result<()> {
     Ok(std::fs::write(context.join("Dockerfile"), text)?)
 }
 
-fn change_line(context: &Path, nonce: u64) -> Result<()> {
+/// Changes one line of it, to another one for each number.
+pub fn change_line(context: &Path, nonce: u64) -> Result<()> {
     let text = std::fs::read_to_string(repository::root().join("examples/hello-go/main.go"))?;
     Ok(std::fs::write(
         context.join("main.go"),

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use jettison_corpus::{Case, Image, Version};
 use serde_json::{Value, json};
 
-use crate::docker::Docker;
+use crate::docker::{Docker, Release};
 use crate::jettison::{Jettison, Profile};
 use crate::packages;
 use crate::process;
@@ -30,13 +30,24 @@ const HELP: &str = "cargo xtask differential [OPTIONS]   (as root: BuildKit's da
 
   --case TEXT   only cases with TEXT in their name; repeatable
   --every N     only each Nth case, in the order of their names [1]
+  --newest      against the BuildKit of Debian unstable, which is fetched, not installed
 ";
 
-/// The version of the language in docker 20.10 (BuildKit 0.8), which is what Debian 12 has.
-const LANGUAGE: Version = (1, 2);
+/// The version of the language that a docker speaks without a `# syntax=` line.
+const fn language(release: Release) -> Version {
+    match release {
+        // docker 20.10, which is what Debian 12 has: BuildKit 0.8.
+        Release::Installed => (1, 2),
+        // docker 28.5: BuildKit 0.25.
+        Release::Newest => (1, 19),
+    }
+}
 
 /// The base image of cases that need a shell.
 const BASE: &str = "busybox";
+
+/// What BuildKit says where it cannot fetch a frontend; the rest of the name follows. No case has a base from there.
+const NO_FRONTEND: &str = "failed to resolve source metadata for docker.io/";
 
 /// What became of a case.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
@@ -45,7 +56,7 @@ enum Verdict {
     Equal,
     /// Neither builds it.
     BothRefuse,
-    /// It needs a newer language.
+    /// It needs a newer language, or a frontend that cannot be fetched.
     LeftOut,
     /// What differs, line by line.
     Differs(Vec<String>),
@@ -57,6 +68,7 @@ struct Options {
     /// Parts of names; none means all.
     wanted: Vec<String>,
     every: usize,
+    release: Release,
 }
 
 impl Options {
@@ -78,7 +90,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     packages::ensure(packages::TEST)?;
     let root = repository::root();
     let all = jettison_corpus::all(&root.join("tests/dockerfiles"))?;
-    let listed = listed::read(&root.join(listed::FILE))?;
+    let listed = listed::read(&root.join(listed::FILE), options.release)?;
     let unknown = listed.keys().filter(|name| !all.iter().any(|case| case.name == **name));
     let unknown: Vec<String> = unknown.cloned().collect();
     if !unknown.is_empty() {
@@ -87,7 +99,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let cases = options.choose(all);
     let parent = repository::target().join("jettison-differential");
     let scratch = Scratch::below(&parent, "run")?;
-    let builders = Builders::start(scratch.path())?;
+    let builders = Builders::start(options.release, scratch.path())?;
     println!("{} against {}", builders.jettison.version()?, builders.docker.version()?);
     let start = Instant::now();
     let verdicts = builders.judge(&cases)?;
@@ -105,7 +117,7 @@ pub fn run_some() -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options = Options { wanted: Vec::new(), every: 1 };
+    let mut options = Options { wanted: Vec::new(), every: 1, release: Release::Installed };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -113,6 +125,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             "--help" | "-h" => return Ok(None),
             "--case" => options.wanted.push(value()?.clone()),
             "--every" => options.every = value()?.parse().context("--every needs a number")?,
+            "--newest" => options.release = Release::Newest,
             other => bail!("there is no option {other:?}; see cargo xtask differential --help"),
         }
     }
@@ -124,15 +137,16 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
 
 /// Both builders, ready, each with the base image.
 struct Builders {
+    release: Release,
     jettison: Jettison,
     docker: Docker,
     folder: PathBuf,
 }
 
 impl Builders {
-    fn start(folder: &Path) -> Result<Self> {
+    fn start(release: Release, folder: &Path) -> Result<Self> {
         let jettison = Jettison::compiled(Profile::Dev, &folder.join("store"))?;
-        let docker = Docker::start(None, &folder.join("docker"))?;
+        let docker = Docker::start(release, None, &folder.join("docker"))?;
         let base = folder.join("base");
         jettison_corpus::busybox::context(&base)?;
         let archive = folder.join("base.tar");
@@ -140,7 +154,7 @@ impl Builders {
         let mut build = jettison.command(["build", "--quiet", "--tag", BASE, "--output", "type=image"]);
         process::output(build.args(["--output", &output]).arg(&base))?;
         process::output(docker.call(&["load", "--input"]).arg(&archive))?;
-        Ok(Self { jettison, docker, folder: folder.to_owned() })
+        Ok(Self { release, jettison, docker, folder: folder.to_owned() })
     }
 
     /// What became of each case; several at a time.
@@ -164,7 +178,7 @@ impl Builders {
     }
 
     fn verdict(&self, case: &Case) -> Result<Verdict> {
-        if case.since.is_some_and(|since| since > LANGUAGE) {
+        if case.since.is_some_and(|since| since > language(self.release)) {
             return Ok(Verdict::LeftOut);
         }
         let work = Scratch::below(&self.folder, "case")?;
@@ -174,6 +188,8 @@ impl Builders {
         let theirs = self.by_docker(case, &context, &work.path().join("theirs.tar"))?;
         Ok(match (ours, theirs) {
             (Err(_), Err(_)) => Verdict::BothRefuse,
+            // What `# syntax=` names is fetched by BuildKit, and may not be there to be had.
+            (Ok(_), Err(error)) if error.contains(NO_FRONTEND) => Verdict::LeftOut,
             (Ok(_), Err(error)) => Verdict::Differs(vec![format!("only BuildKit refuses: {error}")]),
             (Err(error), Ok(_)) => Verdict::Differs(vec![format!("only jettison refuses: {error}")]),
             (Ok(ours), Ok(theirs)) => match compare::images(&ours, &theirs) {
@@ -193,8 +209,15 @@ impl Builders {
     }
 
     fn by_docker(&self, case: &Case, context: &Path, archive: &Path) -> Result<Built> {
-        let tag = case.name.replace('/', "-");
         // Without its cache: what one case left there must not decide what another one gets.
+        if self.release == Release::Newest {
+            let output = format!("type=docker,compression=uncompressed,dest={}", archive.display());
+            let words = ["build", "--no-cache", "--network=host", "--progress=plain", "--provenance=false"];
+            let mut build = self.docker.call(&words);
+            build.args(["--output", &output]).args(&case.arguments).arg(".").current_dir(context);
+            return built(process::captured(&mut build)?, archive, last_line);
+        }
+        let tag = case.name.replace('/', "-");
         let words = ["build", "--no-cache", "--network=host", "--progress=plain", "--tag", &tag];
         let mut build = self.docker.call(&words);
         build.args(&case.arguments).arg(".").current_dir(context);
@@ -205,7 +228,7 @@ impl Builders {
                 return self.without_layers(&tag).map(Ok);
             }
         }
-        built(done, archive, |text| text.lines().last().unwrap_or_default().to_owned())
+        built(done, archive, last_line)
     }
 
     /// An image without layers, which this docker does not save: from what it says of it.
@@ -237,6 +260,10 @@ fn built(done: std::process::Output, archive: &Path, reason: fn(&str) -> String)
     Image::read(archive).map(Ok)
 }
 
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
 /// Prints the table, and fails if something differs that is not listed, or is listed and does not differ.
 fn report(verdicts: &BTreeMap<String, Verdict>, listed: &BTreeMap<String, String>) -> Result<()> {
     let mut counts = [0_usize; 5];
@@ -261,7 +288,7 @@ fn report(verdicts: &BTreeMap<String, Verdict>, listed: &BTreeMap<String, String
         "refused by both",
         "differ as docs/differences.md says",
         "differ otherwise",
-        "left out: newer than this BuildKit",
+        "left out: newer than this BuildKit, or its frontend must be fetched",
     ];
     let rows: Vec<Vec<String>> = labels
         .iter()
@@ -287,7 +314,10 @@ mod tests {
     #[test]
     fn options_are_read_and_wrong_ones_refused() {
         let found = parse(&["--case", "copy/", "--every", "3"]).unwrap().unwrap();
-        assert_eq!(found, Options { wanted: vec!["copy/".to_owned()], every: 3 });
+        assert_eq!(
+            found,
+            Options { wanted: vec!["copy/".to_owned()], every: 3, release: Release::Installed }
+        );
         assert!(parse(&["--help"]).unwrap().is_none());
         for wrong in [&["--every", "0"][..], &["--every"], &["--fast"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");

@@ -67,6 +67,10 @@ impl Builder for Buildah {
                 let place = format!("docker-archive:{}:{}", file.display(), "bench:latest");
                 vec![build, self.call(&["push", job.tag, &place])]
             }
+            End::Compressed(file) => {
+                let place = format!("oci-archive:{}", file.display());
+                vec![build, self.call(&["push", job.tag, &place])]
+            }
             End::Push => {
                 let place = format!("docker://{}", job.tag);
                 vec![build, self.call(&["push", "--tls-verify=false", job.tag, &place])]

@@ -49,6 +49,9 @@ impl Builder for Subject {
                 let output = format!("type=docker,compression=uncompressed,dest={}", file.display());
                 command.arg("--output").arg(output);
             }
+            End::Compressed(file) => {
+                command.arg("--output").arg(format!("type=oci,dest={}", file.display()));
+            }
             End::Push => {
                 command.arg("--push");
             }

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::docker::Release;
 use crate::jettison::Jettison;
 use crate::registry::Registry;
 use crate::standin;
@@ -27,11 +28,16 @@ pub struct Job<'a> {
 pub enum End {
     /// The builder's own store.
     Store,
-    /// A file for `docker load`.
+    /// A file for `docker load`, its layers not compressed.
     Archive(PathBuf),
+    /// A file with an OCI layout, its layers compressed by gzip.
+    Compressed(PathBuf),
     /// The registry that the tag names.
     Push,
 }
+
+/// Names of those that jettison can be compared with.
+pub const NAMES: [&str; 3] = ["newest", "buildkit", "buildah"];
 
 /// A program that builds images.
 pub trait Builder {
@@ -39,7 +45,7 @@ pub trait Builder {
     fn name(&self) -> &'static str;
     /// Name and version, for the record.
     fn version(&self) -> Result<String>;
-    /// Commands that do the job, one after the other.
+    /// Commands that do the job, one after the other; none if it cannot.
     fn commands(&self, job: &Job) -> Vec<Command>;
     /// Processes of it that go on between jobs.
     fn resident(&self) -> Vec<u32> {
@@ -66,7 +72,10 @@ pub fn start(
         vec![Box::new(jettison::Subject::new(program, &configuration, folder))];
     for name in names {
         builders.push(match name.as_str() {
-            "buildkit" => Box::new(buildkit::BuildKit::start(registry, folder)?),
+            "buildkit" => {
+                Box::new(buildkit::BuildKit::start(Release::Installed, registry, &folder.join(name))?)
+            }
+            "newest" => Box::new(buildkit::BuildKit::start(Release::Newest, registry, &folder.join(name))?),
             _ => Box::new(buildah::Buildah::start(&configuration, folder)?),
         });
     }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use super::random::Random;
 use super::trial;
 use super::{Found, Setting};
-use crate::docker::Docker;
+use crate::docker::{Docker, Release};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
 use crate::scratch::{self, Scratch};
@@ -142,7 +142,7 @@ impl Case<'_> {
         }
         // Not in memory: the daemon has a /dev of its own.
         let folder = Scratch::below(&crate::repository::target(), "jettison-torture-docker")?;
-        let docker = Docker::start(None, folder.path())?;
+        let docker = Docker::start(Release::Installed, None, folder.path())?;
         let archive = self.setting.folder.join("base.tar").display().to_string();
         self.store.quietly(["save", "-o", &archive, "base0"])?;
         process::output(&mut docker.call(&["load", "--quiet", "--input", &archive]))?;

@@ -1,22 +1,29 @@
 //! docker.io's daemon, with the BuildKit that is in it: with files and a socket of its own, in namespaces of its own.
+//! `release.rs`: which one.
 
-use std::path::{Path, PathBuf};
+mod release;
+
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+pub use release::Release;
 
 use crate::isolation::Isolation;
 use crate::process::{self, Guarded};
 use crate::registry::Registry;
 use crate::scratch::Scratch;
 
+use release::Programs;
+
 /// How long the daemon may take to come up.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// dockerd and its client. Fields are dropped in this order: first the daemon, last its socket.
 pub struct Docker {
-    client: PathBuf,
+    programs: Programs,
     daemon: Guarded,
     isolation: Isolation,
     sockets: Scratch,
@@ -24,11 +31,12 @@ pub struct Docker {
 
 impl Docker {
     /// Starts one that keeps its files in `folder`; docker.io's images are taken from `mirror`.
-    pub fn start(mirror: Option<&Registry>, folder: &Path) -> Result<Self> {
+    pub fn start(release: Release, mirror: Option<&Registry>, folder: &Path) -> Result<Self> {
         let sockets = Scratch::for_sockets()?;
         let isolation = Isolation::start(&folder.join("namespaces"))?;
-        let program = process::find_program("dockerd").context("dockerd is not installed")?;
-        let mut command = isolation.command(&program);
+        let programs = Programs::of(release)?;
+        let mut command = isolation.command(&programs.daemon);
+        programs.prepare(&mut command);
         command.arg("--host").arg(socket(&sockets)).arg("--pidfile").arg(sockets.path().join("pid"));
         command
             .arg("--exec-root")
@@ -37,14 +45,22 @@ impl Docker {
             .arg(folder.join("data"));
         // It must not touch the network of this machine; builds use it as it is.
         command.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
-        // For `--squash`.
-        command.arg("--experimental");
+        match release {
+            // For `--squash`.
+            Release::Installed => drop(command.arg("--experimental")),
+            // Images as BuildKit makes them, and its exporters.
+            Release::Newest => {
+                let file = sockets.path().join("daemon.json");
+                std::fs::write(&file, r#"{"features": {"containerd-snapshotter": true}}"#)?;
+                command.arg("--config-file").arg(file);
+            }
+        }
         if let Some(registry) = mirror {
             command.arg("--registry-mirror").arg(format!("http://127.0.0.1:{}", registry.port));
         }
         let log = folder.join("log");
         let daemon = Guarded::start_in_background(&command, &log)?;
-        let mut docker = Self { client: client()?, daemon, isolation, sockets };
+        let mut docker = Self { programs, daemon, isolation, sockets };
         docker.wait_until_up(&log)?;
         Ok(docker)
     }
@@ -66,8 +82,9 @@ impl Docker {
 
     /// A call of its client; `build` is done by BuildKit.
     pub fn call(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.client);
-        command
+        let mut command = Command::new(&self.programs.client);
+        self.programs
+            .prepare(&mut command)
             .env("DOCKER_HOST", socket(&self.sockets))
             .env("DOCKER_BUILDKIT", "1")
             .env_remove("DOCKER_CONTEXT");
@@ -78,8 +95,14 @@ impl Docker {
     /// Name and version, for the record.
     pub fn version(&self) -> Result<String> {
         let version = process::text(&mut self.call(&["version", "--format", "{{.Server.Version}}"]))?;
+        let inspected = process::captured(&mut self.call(&["buildx", "inspect"]))?;
+        let inspected = String::from_utf8_lossy(&inspected.stdout);
+        let line = inspected.lines().find_map(|line| line.strip_prefix("BuildKit version:"));
+        // Debian's does not know its own.
+        let line = line.filter(|number| !number.contains("unknown"));
+        let number = line.map(|number| format!(" {}", number.trim())).unwrap_or_default();
         let driver = process::text(&mut self.call(&["info", "--format", "{{.Driver}}"]))?;
-        Ok(format!("BuildKit in docker {version}, {driver}"))
+        Ok(format!("BuildKit{number} in docker {version}, {driver}"))
     }
 
     /// Its processes.
@@ -90,14 +113,4 @@ impl Docker {
 
 fn socket(folder: &Scratch) -> String {
     format!("unix://{}", folder.path().join("socket").display())
-}
-
-/// Debian's own client where there are several: it speaks to BuildKit without a plugin.
-fn client() -> Result<PathBuf> {
-    let own = PathBuf::from("/usr/bin/docker");
-    if own.exists() {
-        Ok(own)
-    } else {
-        process::find_program("docker").context("the docker client is not installed")
-    }
 }

@@ -1,0 +1,142 @@
+//! jettison beside its peers: each workload by each builder, in turns, as often as was asked for.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::jettison::Jettison;
+use crate::registry::Registry;
+use crate::scratch::Scratch;
+use crate::standin;
+use crate::table;
+
+use super::measure::{self, Measured};
+use super::peers::{self, Builder, End, Job};
+use super::report::{self, Row};
+use super::workloads::{Before, Ending, Phase, Workload};
+
+/// Measures the workloads; returns the tables, and who was compared.
+pub(super) fn run(
+    workloads: &[Workload],
+    peers: &[String],
+    runs: usize,
+    (jettison, registry, scratch): (&Jettison, &Registry, &Scratch),
+) -> Result<(String, Vec<String>)> {
+    push_base(jettison, registry)?;
+    let builders = peers::start(peers, jettison, registry, scratch.path())?;
+    let mut rows = Vec::new();
+    for workload in workloads {
+        rows.extend(measure_workload(workload, &builders, runs, scratch)?);
+    }
+    let names: Vec<&str> = builders.iter().map(|builder| builder.name()).collect();
+    let versions = builders.iter().map(|builder| builder.version()).collect::<Result<_>>()?;
+    Ok((report::markdown(&names, &rows), versions))
+}
+
+/// Puts the base where everybody pulls it from.
+fn push_base(jettison: &Jettison, registry: &Registry) -> Result<()> {
+    let destination = registry.reference(&format!("library/{}", standin::GO.image));
+    jettison.quietly(["push", "--quiet", standin::GO.image, &destination]).map(drop)
+}
+
+/// All runs of all builders on one workload; one row for each of its phases.
+fn measure_workload(
+    workload: &Workload,
+    builders: &[Box<dyn Builder>],
+    runs: usize,
+    scratch: &Scratch,
+) -> Result<Vec<Row>> {
+    let context = Scratch::below(scratch.path(), workload.name)?;
+    (workload.set_up)(context.path()).with_context(|| format!("setting up {}", workload.name))?;
+    let mut rows: Vec<Row> =
+        workload.phases.iter().map(|phase| Row::new(phase.label.to_owned(), builders.len())).collect();
+    let mut nonce = 0;
+    for run in 0..runs {
+        for (column, builder) in builders.iter().enumerate() {
+            let here = Target::new(workload, builder.as_ref(), scratch)?;
+            for (phase, row) in workload.phases.iter().zip(&mut rows) {
+                nonce += 1;
+                let Some(measured) = measure_phase(phase, builder.as_ref(), &context, &here, nonce)
+                    .with_context(|| format!("{} by {}", phase.label, builder.name()))?
+                else {
+                    continue;
+                };
+                println!(
+                    "{:40} {:15} run {}: {:>8} s, {:>5} MB",
+                    phase.label,
+                    builder.name(),
+                    run + 1,
+                    table::seconds(measured.seconds),
+                    measured.peak_bytes / 1_000_000
+                );
+                row.add(column, measured);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Where the results of one builder's run go; a registry of its own is empty each time.
+struct Target {
+    tag: String,
+    end: End,
+    archive: Option<PathBuf>,
+    _registry: Option<Registry>,
+    _folder: Scratch,
+}
+
+impl Target {
+    fn new(workload: &Workload, builder: &dyn Builder, scratch: &Scratch) -> Result<Self> {
+        let folder = Scratch::below(scratch.path(), builder.name())?;
+        let name = format!("bench/{}", workload.name);
+        Ok(match workload.ending {
+            Ending::Store => {
+                Self { tag: name, end: End::Store, archive: None, _registry: None, _folder: folder }
+            }
+            Ending::Archive | Ending::Compressed => {
+                let file = folder.path().join("image.tar");
+                let end = match workload.ending {
+                    Ending::Compressed => End::Compressed(file.clone()),
+                    _ => End::Archive(file.clone()),
+                };
+                Self { tag: name, end, archive: Some(file), _registry: None, _folder: folder }
+            }
+            Ending::Push => {
+                let registry = Registry::start(&folder.path().join("registry"))?;
+                let tag = registry.reference(&format!("{name}:latest"));
+                Self { tag, end: End::Push, archive: None, _registry: Some(registry), _folder: folder }
+            }
+        })
+    }
+}
+
+fn measure_phase(
+    phase: &Phase,
+    builder: &dyn Builder,
+    context: &Scratch,
+    target: &Target,
+    nonce: u64,
+) -> Result<Option<Measured>> {
+    let job = Job { context: context.path(), tag: &target.tag, end: &target.end };
+    let mut commands = builder.commands(&job);
+    if commands.is_empty() {
+        return Ok(None);
+    }
+    match phase.before {
+        Before::Nothing => {}
+        Before::Forget => builder.reset()?,
+        Before::ForgetButBase => {
+            builder.reset()?;
+            builder.pull_base()?;
+        }
+    }
+    (phase.edit)(context.path(), nonce)?;
+    if let Some(file) = target.archive.as_ref().filter(|file| file.exists()) {
+        std::fs::remove_file(file)?;
+    }
+    // What was written before must not be flushed at the expense of what is measured.
+    rustix::fs::sync();
+    let mut measured = measure::commands(&mut commands, &builder.resident())?;
+    measured.archive_bytes = target.archive.as_ref().and_then(|f| f.metadata().ok()).map(|m| m.len());
+    Ok(Some(measured))
+}
