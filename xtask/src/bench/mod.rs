@@ -45,7 +45,7 @@ const HELP_REST: &str = "
                  `check`: `jettison check` of 500 lines (by itself it needs no root),
                  `verify`: what the start-proof costs
   --peers LIST   whom to compare with, from newest (the BuildKit of Debian unstable), buildkit (that of this Debian) and
-                 buildah; `none` for jettison alone [newest,buildkit,buildah]
+                 buildah; `none` for jettison alone [newest,buildah; buildkit where newest cannot be had]
   --write        write what was measured into docs/benchmarks.md as well
 ";
 
@@ -62,7 +62,8 @@ const ALONE: [(&str, Section); 5] = [
 struct Options {
     runs: usize,
     only: Vec<String>,
-    peers: Vec<String>,
+    /// As they were named.
+    peers: Option<Vec<String>>,
     write: bool,
 }
 
@@ -106,7 +107,8 @@ fn measure(options: &Options) -> Result<BTreeMap<Section, String>> {
     let mut sections = BTreeMap::new();
     let workloads = options.workloads();
     if !workloads.is_empty() {
-        let (text, versions) = compare::run(&workloads, &options.peers, options.runs, place)?;
+        let peers = options.peers.clone().unwrap_or_else(peers::usual);
+        let (text, versions) = compare::run(&workloads, &peers, options.runs, place)?;
         sections.insert(Section::Builders, section(text, options.runs, &versions));
     }
     for (name, part) in ALONE {
@@ -146,8 +148,7 @@ registry, layers compressed by gzip.
 ";
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options =
-        Options { runs: 5, only: Vec::new(), peers: peers::NAMES.map(str::to_owned).to_vec(), write: false };
+    let mut options = Options { runs: 5, only: Vec::new(), peers: None, write: false };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -155,7 +156,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             "--help" | "-h" => return Ok(None),
             "--runs" => options.runs = value()?.parse().context("--runs needs a number")?,
             "--only" => options.only.push(value()?.clone()),
-            "--peers" => options.peers = peer_names(value()?)?,
+            "--peers" => options.peers = Some(peer_names(value()?)?),
             "--write" => options.write = true,
             other => bail!("there is no option {other:?}; see cargo xtask bench --help"),
         }
@@ -195,9 +196,9 @@ mod tests {
         let options = parse(&["--runs", "3", "--only", "stages", "--peers", "buildah"]).unwrap().unwrap();
         assert_eq!(
             (options.runs, options.only, options.peers),
-            (3, vec!["stages".into()], vec!["buildah".into()])
+            (3, vec!["stages".into()], Some(vec!["buildah".into()]))
         );
-        assert!(parse(&["--peers", "none"]).unwrap().unwrap().peers.is_empty());
+        assert!(parse(&["--peers", "none"]).unwrap().unwrap().peers.unwrap().is_empty());
         for wrong in
             [&["--runs", "0"][..], &["--runs"], &["--only", "x"], &["--peers", "kaniko"], &["--fast"]]
         {

@@ -5,6 +5,7 @@
 //! faster than the work show there.
 
 use std::fmt::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -15,6 +16,8 @@ use crate::repository;
 const FILES: usize = 20_000;
 /// Of these so many lie in one folder.
 const FILES_PER_FOLDER: usize = 100;
+/// Bytes of the one large file.
+const FILE_BYTES: usize = 150_000_000;
 /// Workloads of this name run only when they are asked for.
 pub const LINEAR: &str = "linear";
 
@@ -65,8 +68,16 @@ pub struct Workload {
 
 /// All workloads, in the order of the report.
 pub fn all() -> Vec<Workload> {
+    small().into_iter().chain(large()).collect()
+}
+
+fn phase(label: &'static str, before: Before, edit: fn(&Path, u64) -> Result<()>) -> Phase {
+    Phase { label, before, edit }
+}
+
+/// Many steps, many files, many stages.
+fn small() -> Vec<Workload> {
     use Before::{Forget, ForgetButBase, Nothing};
-    let phase = |label, before, edit| Phase { label, before, edit };
     vec![
         Workload {
             name: "example",
@@ -108,13 +119,20 @@ pub fn all() -> Vec<Workload> {
             ],
         },
         Workload {
-            name: "large",
-            set_up: large_tree,
-            ending: Ending::Archive,
-            phases: vec![phase("COPY --from of 0.9 GB, archive", ForgetButBase, nothing)],
+            name: "stages",
+            set_up: empty,
+            ending: Ending::Store,
+            phases: vec![phase("6 independent stages of sleep 2", ForgetButBase, six_stages)],
         },
+    ]
+}
+
+/// Many bytes.
+fn large() -> Vec<Workload> {
+    use Before::{Forget, ForgetButBase, Nothing};
+    vec![
         Workload {
-            name: "large-gzip",
+            name: "large",
             set_up: large_tree,
             ending: Ending::Compressed,
             phases: vec![phase("COPY --from of 0.9 GB, archive, gzip", ForgetButBase, nothing)],
@@ -126,10 +144,13 @@ pub fn all() -> Vec<Workload> {
             phases: vec![phase("COPY --from of 0.9 GB, push", ForgetButBase, nothing)],
         },
         Workload {
-            name: "stages",
-            set_up: empty,
-            ending: Ending::Store,
-            phases: vec![phase("6 independent stages of sleep 2", ForgetButBase, six_stages)],
+            name: "file",
+            set_up: large_file,
+            ending: Ending::Compressed,
+            phases: vec![
+                phase("a file of 150 MB, archive, gzip: first", Forget, change_byte),
+                phase("a file of 150 MB, archive, gzip: one byte changed", Nothing, change_byte),
+            ],
         },
     ]
 }
@@ -252,6 +273,22 @@ pub fn small_text(random: &mut u64) -> String {
 fn large_tree(context: &Path) -> Result<()> {
     let text = "FROM golang:1.11 as build\nFROM scratch\nCOPY --from=build /usr /usr\n";
     Ok(std::fs::write(context.join("Dockerfile"), text)?)
+}
+
+fn large_file(context: &Path) -> Result<()> {
+    let mut random = 42;
+    let mut text = String::with_capacity(FILE_BYTES + 10_000);
+    while text.len() < FILE_BYTES {
+        text.push_str(&small_text(&mut random));
+    }
+    std::fs::write(context.join("large"), &text[..FILE_BYTES])?;
+    Ok(std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY large /\n")?)
+}
+
+/// Each time in another place.
+fn change_byte(context: &Path, nonce: u64) -> Result<()> {
+    let file = std::fs::File::options().write(true).open(context.join("large"))?;
+    Ok(file.write_all_at(b"#", nonce * 7_654_321 % FILE_BYTES as u64)?)
 }
 
 fn six_stages(context: &Path, nonce: u64) -> Result<()> {

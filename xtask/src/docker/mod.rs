@@ -30,6 +30,11 @@ pub struct Docker {
 }
 
 impl Docker {
+    /// Fetches a release if that is needed; why it cannot be had, if so.
+    pub fn is_to_be_had(release: Release) -> Result<()> {
+        Programs::of(release).map(drop)
+    }
+
     /// Starts one that keeps its files in `folder`; docker.io's images are taken from `mirror`.
     pub fn start(release: Release, mirror: Option<&Registry>, folder: &Path) -> Result<Self> {
         let sockets = Scratch::for_sockets()?;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::docker::Release;
+use crate::docker::{Docker, Release};
 use crate::jettison::Jettison;
 use crate::registry::Registry;
 use crate::standin;
@@ -38,6 +38,18 @@ pub enum End {
 
 /// Names of those that jettison can be compared with.
 pub const NAMES: [&str; 3] = ["newest", "buildkit", "buildah"];
+
+/// Whom to compare with if nobody says it: the newest BuildKit that can be had, and buildah.
+pub fn usual() -> Vec<String> {
+    let buildkit = match Docker::is_to_be_had(Release::Newest) {
+        Ok(()) => "newest",
+        Err(error) => {
+            println!("compared with this Debian's BuildKit: {error:#}");
+            "buildkit"
+        }
+    };
+    vec![buildkit.to_owned(), "buildah".to_owned()]
+}
 
 /// A program that builds images.
 pub trait Builder {
