@@ -7,7 +7,7 @@ use jettison_dockerfile::ignore::PatternError;
 use jettison_dockerfile::suggest::nearest;
 use jettison_dockerfile::{Diagnostic, Span, Stage};
 use jettison_layer as layer;
-use jettison_oci::Reference;
+use jettison_oci::{Platform, Reference};
 use jettison_plan::remote::Remote;
 use jettison_registry as registry;
 use jettison_sandbox as sandbox;
@@ -109,6 +109,16 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// An image of this name is in the store, but for other platforms, and the registry does not have it either.
+    #[error("it is here for {} and not for {wanted}, and elsewhere: {source}", listed(found))]
+    OtherPlatform {
+        /// The platforms that are here.
+        found: Box<[Platform]>,
+        /// The one that is wanted.
+        wanted: Box<Platform>,
+        /// Why it cannot be had for that.
+        source: Box<Error>,
+    },
     /// A URL or Git repository cannot be had.
     #[error("cannot get {what}: {source}")]
     Remote {
@@ -195,6 +205,10 @@ fn first_message(diagnostics: &[Diagnostic]) -> String {
         [one] => one.message.clone(),
         [first, rest @ ..] => format!("{} (and {} more errors)", first.message, rest.len()),
     }
+}
+
+fn listed(platforms: &[Platform]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {

@@ -64,7 +64,32 @@ impl Images<'_> {
         if !pull && let Some(image) = self.local(reference, platform)? {
             return Ok(image);
         }
-        self.remote(reference, platform)
+        self.remote(reference, platform).map_err(|source| match self.platforms_here(reference) {
+            Ok(found) if !found.is_empty() => Error::OtherPlatform {
+                found: found.into(),
+                wanted: Box::new(platform.clone()),
+                source: Box::new(source),
+            },
+            _ => source,
+        })
+    }
+
+    /// Of which platforms the store has an image under this name, that of `-t` or `load`.
+    fn platforms_here(&self, reference: &Reference) -> Result<Vec<Platform>, Error> {
+        let Some(record) = self.store.image(reference)? else { return Ok(Vec::new()) };
+        let Some(bytes) = self.document(&record.descriptor.digest)? else { return Ok(Vec::new()) };
+        let parsed = AnyManifest::parse(&record.descriptor.media_type, &bytes)
+            .map_err(|e| Error::invalid_image(reference.familiar(), e))?;
+        Ok(match parsed {
+            AnyManifest::Image(manifest) => {
+                let config = self.document(&manifest.config.digest)?;
+                let config = config.map(|bytes| parse_config(reference, &manifest, &bytes)).transpose()?;
+                config.iter().map(ImageConfig::platform).collect()
+            }
+            AnyManifest::Index(index) => {
+                index.manifests.into_iter().filter_map(|descriptor| descriptor.platform).collect()
+            }
+        })
     }
 
     /// The image under `reference` in the store, if it is there and has that platform.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jettison_oci::{Compression, Descriptor, Digest, Platform, Reference};
 use jettison_plan as plan;
-use jettison_sandbox::Limit;
+use jettison_sandbox::{ControlGroups, Limit};
 
 use crate::attest::Attestations;
 use crate::candidate::Inspector;
@@ -38,8 +38,11 @@ pub struct BuildRequest {
     pub keep_failed: bool,
     /// Size of `/dev/shm` of RUN steps, bytes.
     pub shm_bytes: Option<u64>,
-    /// Resource limits of RUN steps.
+    /// Resource limits of RUN steps, for each process.
     pub limits: Vec<Limit>,
+    /// Where the control groups of RUN steps are made, which limit all processes of a step together. No part of any key: a
+    /// step that succeeds does the same with less.
+    pub control_groups: Option<Arc<ControlGroups>>,
     /// One layer instead of one for each step (`--squash`).
     pub squash: bool,
     /// Annotations of the result.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::docker_flags::DockerFlags;
+use crate::limit_flags::LimitFlags;
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jettison_oci::Platform;
 
@@ -223,12 +224,14 @@ pub(crate) struct Build {
     /// Size of /dev/shm of RUN steps, such as 128m [default: 64m]
     #[arg(long, value_name = "SIZE")]
     pub(crate) shm_size: Option<String>,
-    /// A resource limit of RUN steps: `NAME=SOFT[:HARD]`, such as nofile=1024
+    /// A limit of each process of RUN steps: `NAME=SOFT[:HARD]`, such as nofile=1024
     #[arg(long = "ulimit", value_name = "SPEC")]
     pub(crate) ulimits: Vec<String>,
     /// An annotation of the result: `[manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]KEY=VALUE`
     #[arg(long = "annotation", value_name = "SPEC")]
     pub(crate) annotations: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
     #[command(flatten)]
     pub(crate) docker: DockerFlags,
     /// One layer on top of those of the base, instead of one for each step

@@ -7,9 +7,6 @@ use clap::Args;
 
 use crate::failure::Failure;
 
-/// How to have limits all the same.
-const IN_A_SCOPE: &str = "run the whole build in one: systemd-run --scope -p MemoryMax=2G jettison build …";
-
 /// The flags. None of them is shown in the help.
 #[derive(Debug, Args)]
 pub(crate) struct DockerFlags {
@@ -40,33 +37,6 @@ pub(crate) struct DockerFlags {
     /// Steps have what docker gives them
     #[arg(long, hide = true, value_name = "OPTION")]
     security_opt: Vec<String>,
-    /// No limit is set
-    #[arg(short, long, hide = true, value_name = "SIZE")]
-    memory: Option<String>,
-    /// No limit is set
-    #[arg(long, hide = true, value_name = "SIZE", allow_hyphen_values = true)]
-    memory_swap: Option<String>,
-    /// No limit is set
-    #[arg(short = 'c', long, hide = true, value_name = "N")]
-    cpu_shares: Option<String>,
-    /// No limit is set
-    #[arg(long, hide = true, value_name = "N")]
-    cpu_period: Option<String>,
-    /// No limit is set
-    #[arg(long, hide = true, value_name = "N", allow_hyphen_values = true)]
-    cpu_quota: Option<String>,
-    /// No limit is set
-    #[arg(long, hide = true, value_name = "LIST")]
-    cpuset_cpus: Option<String>,
-    /// No limit is set
-    #[arg(long, hide = true, value_name = "LIST")]
-    cpuset_mems: Option<String>,
-    /// Refused
-    #[arg(long = "resource", hide = true, value_name = "SPEC")]
-    resources: Vec<String>,
-    /// Refused
-    #[arg(long, hide = true, value_name = "PATH")]
-    cgroup_parent: Option<String>,
     /// Refused
     #[arg(long = "policy", hide = true, value_name = "SPEC")]
     policies: Vec<String>,
@@ -75,18 +45,6 @@ pub(crate) struct DockerFlags {
 impl DockerFlags {
     /// Refuses what must not be ignored: whoever gives it counts on it.
     pub(crate) fn refuse(&self) -> Result<(), Failure> {
-        if let Some(spec) = self.resources.iter().find(|spec| !spec.is_empty()) {
-            return Err(Failure::usage(format!(
-                "--resource {spec:?}: steps have no control group of their own"
-            ))
-            .hint(IN_A_SCOPE));
-        }
-        if let Some(path) = self.cgroup_parent.as_ref().filter(|path| !path.is_empty()) {
-            return Err(Failure::usage(format!(
-                "--cgroup-parent {path:?}: steps stay in the control group that jettison was started in"
-            ))
-            .hint("start it in another one: systemd-run --scope --slice=NAME jettison build …"));
-        }
         if let Some(spec) = self.policies.iter().find(|spec| !spec.is_empty()) {
             return Err(Failure::usage(format!("--policy {spec:?}: policies for sources are not supported"))
                 .hint("name bases and sources by digest: FROM NAME@sha256:…, ADD --checksum=sha256:…"));
@@ -102,24 +60,7 @@ impl DockerFlags {
 
     /// What to say about flags that have no effect and whose user may think that they have.
     pub(crate) fn notices(&self) -> Vec<String> {
-        let limits = [
-            ("--memory", &self.memory),
-            ("--memory-swap", &self.memory_swap),
-            ("--cpu-shares", &self.cpu_shares),
-            ("--cpu-period", &self.cpu_period),
-            ("--cpu-quota", &self.cpu_quota),
-            ("--cpuset-cpus", &self.cpuset_cpus),
-            ("--cpuset-mems", &self.cpuset_mems),
-        ];
-        let given: Vec<&str> =
-            limits.iter().filter(|(_, value)| value.is_some()).map(|(flag, _)| *flag).collect();
         let mut notices = Vec::new();
-        if !given.is_empty() {
-            let flags = given.join(", ");
-            notices.push(format!(
-                "{flags}: without effect, for steps have no control group of their own; {IN_A_SCOPE}"
-            ));
-        }
         if let Some(name) = self.isolation.as_ref().filter(|name| !matches!(name.as_str(), "" | "default")) {
             notices.push(format!("--isolation {name}: without effect; steps are isolated by namespaces"));
         }
@@ -165,24 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn limits_without_effect_are_told() {
-        let flags =
-            of(&["-m", "1g", "--memory-swap", "-1", "-c", "5", "--security-opt", "seccomp=unconfined"]);
+    fn what_has_no_effect_is_told() {
+        let flags = of(&["--isolation=hyperv", "--security-opt", "seccomp=unconfined"]);
         assert!(flags.refuse().is_ok());
         let notices = flags.notices();
-        assert!(
-            notices[0].starts_with("--memory, --memory-swap, --cpu-shares: without effect"),
-            "{notices:?}"
-        );
+        assert!(notices[0].starts_with("--isolation hyperv: without effect"), "{notices:?}");
         assert!(notices[1].starts_with("--security-opt seccomp=unconfined"), "{notices:?}");
     }
 
     #[test]
     fn what_must_not_be_ignored_is_refused_by_name() {
-        for (flag, value) in [("--resource", "memory=1g"), ("--cgroup-parent", "/x"), ("--policy", "a.rego")]
-        {
-            let error = of(&[flag, value]).refuse().unwrap_err().to_string();
-            assert!(error.contains(flag) && error.contains(value), "{error}");
-        }
+        let error = of(&["--policy", "a.rego"]).refuse().unwrap_err().to_string();
+        assert!(error.contains("--policy") && error.contains("a.rego"), "{error}");
     }
 }

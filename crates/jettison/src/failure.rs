@@ -7,6 +7,7 @@ use std::fmt;
 use annotate_snippets::{Level, Renderer};
 use jettison_dockerfile::{Diagnostic, Severity, Span};
 use jettison_engine as engine;
+use jettison_oci::Platform;
 use jettison_registry as registry;
 use jettison_sandbox as sandbox;
 use jettison_store as store;
@@ -193,9 +194,7 @@ impl From<engine::Error> for Failure {
         match error {
             E::Dockerfile(diagnostics) => Self { diagnostics, ..Self::new(Kind::Dockerfile, message) },
             E::RunFailed { tail, kept, .. } => {
-                let hint = kept.as_ref().map(|name| {
-                    format!("its files are kept: `jettison run step:{name}` opens a shell where it ran")
-                });
+                let hint = kept.as_deref().map(look_at);
                 Self { tail, kept, ..at(Kind::Failed, message, hint) }
             }
             E::Sandbox { source, .. } => {
@@ -204,7 +203,9 @@ impl From<engine::Error> for Failure {
             }
             E::Step { hint, .. } => at(Kind::Dockerfile, message, hint),
             E::ContextChanged { .. } => at(Kind::Dockerfile, message, Some(CHANGED.to_owned())),
-            E::Copy { .. } | E::Unsupported { .. } => at(Kind::Dockerfile, message, None),
+            E::Copy { .. } | E::Unsupported { .. } | E::WrongContent { .. } => {
+                at(Kind::Dockerfile, message, None)
+            }
             E::Foreign { .. } => at(Kind::Environment, message, Some(FOREIGN.to_owned())),
             E::IgnoreFile { .. } => Self::new(Kind::Dockerfile, message),
             E::BaseImage { source, stage, .. } => {
@@ -212,6 +213,7 @@ impl From<engine::Error> for Failure {
                 let stage = stage.map(|stage| format!("did you mean the stage {stage}?"));
                 at(Kind::Image, message, stage.or(inner.hint))
             }
+            E::OtherPlatform { found, source, .. } => at(Self::from(*source).kind, message, take(&found)),
             E::Remote { source, .. } => {
                 let hint = match &*source {
                     E::Registry(error) => remote_hint(error),
@@ -220,7 +222,6 @@ impl From<engine::Error> for Failure {
                 let inner = Self::from(*source);
                 at(inner.kind, message, hint.or(inner.hint))
             }
-            E::WrongContent { .. } => at(Kind::Dockerfile, message, None),
             E::Git { hint, .. } => at(Kind::Image, message, hint),
             E::InvalidImage { .. } => Self::new(Kind::Image, message),
             E::NoSuchImage(_) => Self::new(Kind::Image, message)
@@ -286,6 +287,16 @@ impl From<store::Error> for Failure {
             _ => failure,
         }
     }
+}
+
+/// How to see what a failed step left.
+fn look_at(name: &str) -> String {
+    format!("its files are kept: `jettison run step:{name}` opens a shell where it ran")
+}
+
+/// How to build upon an image of another platform.
+fn take(found: &[Platform]) -> Option<String> {
+    found.first().map(|platform| format!("to take that one: --platform={platform}"))
 }
 
 impl From<sandbox::Error> for Failure {

@@ -11,6 +11,7 @@ mod docker_config;
 mod docker_flags;
 mod environment;
 mod failure;
+mod limit_flags;
 mod output_flag;
 mod progress;
 mod proof;

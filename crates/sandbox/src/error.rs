@@ -123,6 +123,16 @@ pub enum Error {
         /// Why.
         errno: Errno,
     },
+    /// The kernel does not take a limit of a control group.
+    #[error("the kernel does not take {value:?} for {file}: {errno}")]
+    Limit {
+        /// The file that says it.
+        file: String,
+        /// What should have been written.
+        value: String,
+        /// Why.
+        errno: Errno,
+    },
     /// Any other step of the set-up.
     #[error("{action}: {errno}")]
     System {

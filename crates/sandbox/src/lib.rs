@@ -13,6 +13,7 @@
 //! | `stubs.rs` | mount points that had to be made, and how they disappear again |
 //! | `user_namespace.rs`, `id_ranges.rs` | becoming root of an own user namespace at start-up |
 //! | `probe.rs` | what this machine permits, and what would lift a limit |
+//! | `control_groups/` | limits that the processes of a step have together |
 //! | `emulation.rs` | programs of other architectures |
 //! | `overlay.rs`, `mounts.rs` | detached overlays and the calls beneath |
 //! | `in_root.rs`, `tree.rs` | walking and making paths in a hostile root; removing trees without leaving them |
@@ -21,6 +22,7 @@
 //! Needs Linux 5.12 (mount_setattr).
 
 mod child;
+mod control_groups;
 mod emulation;
 mod error;
 mod executable;
@@ -39,10 +41,11 @@ mod sys;
 pub mod tree;
 mod user_namespace;
 
+pub use control_groups::{ControlGroup, ControlGroups, Controller, Missing, Resources};
 pub use emulation::{Emulation, emulation};
 pub use error::{Errno, Error};
 pub use probe::{Probe, Tier, probe};
-pub use spawn::{Child, Exit, Killer, init, spawn};
+pub use spawn::{Child, Exit, Killer, init, spawn, spawn_in};
 pub use spec::{DEFAULT_HOSTNAME, Limit, Mount, MountKind, Network, Root, Security, Source, Spec, Stdio};
 pub use user_namespace::{Entered, enter, enter_for};
 

@@ -4,6 +4,7 @@
 //! ```text
 //! our process                         child (descriptors 3 and 4)
 //!   spec ──────── memfd, sealed by nature of being read once ───▶
+//!   Joins + a control group's file ─────▶        for each group that pid 1 shall be in; the spec says how many
 //!        ◀─────── Begun(process number)           there is a child, and it is ours to wait for
 //!        ◀─────── Started + pidfd of pid 1        the program was executed
 //!        ◀─────── Failed(error)                   it was not, and why
@@ -43,9 +44,20 @@ pub(crate) const FIRST_FOREIGN: RawFd = 5;
 /// Longer messages do not exist (errors carry a path or two).
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// What the child says.
+/// What is in the memfd.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Task<Spec> {
+    /// What to run.
+    pub(crate) spec: Spec,
+    /// How many files of control groups come through the socket ([`Message::Joins`]).
+    pub(crate) groups: usize,
+}
+
+/// What the child says, and the one thing that it hears.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
+    /// Said to the child, before it says anything: comes with a file that pid 1 writes to, to be in a control group.
+    Joins,
     /// Said first, by the child itself. Before this it has done nothing that anybody could notice.
     Begun(i32),
     /// The program was executed. Comes with a pidfd of pid 1.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Context as _;
 use crate::protocol::{self, Message};
-use crate::{Error, Spec, Stdio, executable, launcher, sys};
+use crate::{ControlGroup, Error, Spec, Stdio, executable, launcher, sys};
 
 /// Longest wait for an answer of a port on the loopback interface.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ pub struct Exit {
     pub code: Option<i32>,
     /// The signal, if one ended it.
     pub signal: Option<i32>,
-    /// It was killed while the kernel reported that it killed something for lack of memory.
+    /// It was killed while the kernel reported that it killed something for lack of memory, somewhere.
     pub oom_killed: bool,
 }
 
@@ -192,19 +192,27 @@ impl Drop for Setup {
 /// # Errors
 /// Everything that keeps the program from running is an error here, never an exit code; see [`Error`].
 pub fn spawn(spec: &Spec) -> Result<Child, Error> {
+    spawn_in(spec, None)
+}
+
+/// As [`spawn`], in a control group, which must be there until the process has ended.
+///
+/// # Errors
+/// As there.
+pub fn spawn_in(spec: &Spec, group: Option<&ControlGroup>) -> Result<Child, Error> {
     if spec.argv.is_empty() {
         return Err(Error::EmptyCommand);
     }
-    if let Some(child) = try_to_spawn(spec)? {
+    if let Some(child) = try_to_spawn(spec, group)? {
         return Ok(child);
     }
     // Somebody has killed the launcher while it heard us, or the child.
     launcher::give_up();
-    try_to_spawn(spec)?.ok_or_else(|| Error::ChildVanished { status: "before it began".to_owned() })
+    try_to_spawn(spec, group)?.ok_or_else(|| Error::ChildVanished { status: "before it began".to_owned() })
 }
 
 /// `None` if there is no child, for it has not said that it begins.
-fn try_to_spawn(spec: &Spec) -> Result<Option<Child>, Error> {
+fn try_to_spawn(spec: &Spec, group: Option<&ControlGroup>) -> Result<Option<Child>, Error> {
     let (mut stdout, mut stderr) = (None, None);
     let control = match spec.stdio {
         Stdio::Piped => {
@@ -213,11 +221,11 @@ fn try_to_spawn(spec: &Spec) -> Result<Option<Child>, Error> {
             let (read_out, write_out) = io::pipe().context("make a pipe")?;
             let (read_err, write_err) = io::pipe().context("make a pipe")?;
             (stdout, stderr) = (Some(read_out), Some(read_err));
-            ask_for_sandbox([input.as_fd(), write_out.as_fd(), write_err.as_fd()], spec)?
+            ask_for_sandbox([input.as_fd(), write_out.as_fd(), write_err.as_fd()], spec, group)?
         }
         Stdio::Inherit => {
             let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-            ask_for_sandbox([input.as_fd(), output.as_fd(), errors.as_fd()], spec)?
+            ask_for_sandbox([input.as_fd(), output.as_fd(), errors.as_fd()], spec, group)?
         }
     };
     let mut setup = match protocol::receive(control.as_fd()).context("talk with the sandbox")? {
@@ -260,9 +268,18 @@ pub(crate) fn spawn_probe() -> Result<crate::Probe, Error> {
 
 /// Asks the launcher for a child that sets a sandbox up. Returns our end of its socket; nobody else of ours holds the
 /// other one.
-fn ask_for_sandbox(standard: [BorrowedFd<'_>; 3], spec: &Spec) -> Result<OwnedFd, Error> {
-    let spec = send_to_file(spec).context("write the spec of the sandbox")?;
+fn ask_for_sandbox(
+    standard: [BorrowedFd<'_>; 3],
+    spec: &Spec,
+    group: Option<&ControlGroup>,
+) -> Result<OwnedFd, Error> {
+    let members: Vec<BorrowedFd<'_>> = group.iter().flat_map(|group| group.members()).collect();
+    let task = protocol::Task { spec, groups: members.len() };
+    let spec = send_to_file(&task).context("write the spec of the sandbox")?;
     let (ours, theirs) = protocol::channel().context("make a socket")?;
+    for group in members {
+        protocol::send(ours.as_fd(), &Message::Joins, Some(group)).context("send a control group")?;
+    }
     let [input, output, errors] = standard;
     let descriptors = [input, output, errors, theirs.as_fd(), spec.as_fd()];
     launcher::start(descriptors, || {

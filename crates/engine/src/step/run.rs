@@ -5,7 +5,7 @@ use std::io::{PipeReader, Read};
 use jettison_oci::Platform;
 use jettison_plan::key::Key;
 use jettison_plan::{self as plan, Run, StepId};
-use jettison_sandbox::{self as sandbox, Root, Spec};
+use jettison_sandbox::{self as sandbox, ControlGroups, Root, Spec};
 use jettison_store::{Draft, SnapshotId};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -41,14 +41,17 @@ impl Build<'_> {
         }
         let spec = self.spec(run, &draft, mounts.list.clone());
         let failed = |source| self.sandbox_error(step, source);
-        let mut child = sandbox::spawn(&spec).map_err(failed)?;
+        let groups = self.request.control_groups.as_deref();
+        let group = groups.map(ControlGroups::make).transpose().map_err(failed)?;
+        let mut child = sandbox::spawn_in(&spec, group.as_ref()).map_err(failed)?;
         let killer = child.killer();
         let guard = self.images.cancel.guard(move || killer.kill());
         let pipes = [(Stream::Stdout, child.stdout.take()), (Stream::Stderr, child.stderr.take())];
         let tail = self.forward(step, pipes);
         let exit = child.wait();
         drop(guard);
-        let exit = exit.map_err(failed)?;
+        let mut exit = exit.map_err(failed)?;
+        exit.oom_killed |= group.is_some_and(|group| group.has_killed());
         if self.images.cancel.is_raised() {
             return Err(Error::Canceled);
         }
@@ -174,6 +177,9 @@ impl Build<'_> {
         kept: Option<String>,
     ) -> Error {
         let text = match (exit.code, exit.signal) {
+            (Some(code), _) if exit.oom_killed => {
+                format!("exit code: {code}, and the kernel killed a process of it for lack of memory")
+            }
             (Some(code), _) => format!("exit code: {code}"),
             (None, Some(9)) if exit.oom_killed => "killed for lack of memory".to_owned(),
             (None, signal) => format!("killed by signal {}", signal.unwrap_or(0)),

@@ -33,12 +33,14 @@ pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Fa
     args.docker.refuse()?;
     let session = Session::new(environment, mode);
     let mut request = request(&args, &session)?;
+    let (control_groups, notices) = args.limits.control_groups()?;
+    request.control_groups = control_groups;
     let areas = report::Areas::default();
     if args.report.is_some() {
         areas.measure(&mut request);
     }
     let source = text_with_places(&request.dockerfile.text);
-    let result = carry_out(&args, &request, &session, mode, (&source, &areas));
+    let result = carry_out(&args, (&request, &notices), &session, mode, (&source, &areas));
     match result {
         Ok(code) => Ok(code),
         Err(failure) if failure.canceled => Err(failure),
@@ -56,15 +58,15 @@ pub(crate) fn run(args: Build, environment: &Environment) -> Result<ExitCode, Fa
 
 fn carry_out(
     args: &Build,
-    request: &BuildRequest,
+    (request, notices): (&BuildRequest, &[String]),
     session: &Session<'_>,
     mode: Progress,
     (source, areas): (&str, &report::Areas),
 ) -> Result<ExitCode, Failure> {
     let (store, registry) = session.open()?;
     let view = View::start(mode, &request.dockerfile.name, source);
-    for notice in args.docker.notices() {
-        view.emit(Event::Notice(notice));
+    for notice in args.docker.notices().iter().chain(notices) {
+        view.emit(Event::Notice(notice.clone()));
     }
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
     view.finish(outcome.is_ok());
@@ -138,8 +140,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
     }
     let secrets = flags::secrets(&args.secrets)?;
     let agents = flags::agents(&args.ssh, &mut session.agents.borrow_mut())?;
-    let extra_hosts = flags::add_hosts(&args.add_hosts)?;
-    let labels = flags::pairs("--label", &args.labels)?;
+    let (extra_hosts, labels) = (flags::add_hosts(&args.add_hosts)?, flags::pairs("--label", &args.labels)?);
     // Last, because only now may something be fetched.
     let inputs = Inputs { session, secrets: &secrets, agents: &agents };
     let keep_git_dir = is_set(&build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
@@ -171,6 +172,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         keep_failed: args.on_failure.is_some(),
         shm_bytes: args.shm_size.as_deref().map(limits::shm_size).transpose()?,
         limits: limits::ulimits(&args.ulimits)?,
+        control_groups: None,
         squash: args.squash,
         annotations: limits::annotations(&annotations, platforms.len() > 1 || index)?,
         platforms,

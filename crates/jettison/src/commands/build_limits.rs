@@ -53,22 +53,36 @@ pub(super) fn ulimits(values: &[String]) -> Result<Vec<Limit>, Failure> {
         .collect()
 }
 
-/// Bytes, or with a suffix: `b`, `k`, `m`, `g`, each also with `b` (powers of 1024). Source: docker/go-units `size.go`
-/// (RAMInBytes).
 pub(super) fn shm_size(text: &str) -> Result<u64, Failure> {
     let invalid = || Failure::usage(format!("--shm-size {text:?}: expected a size, such as 128m"));
+    ram_in_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(invalid)
+}
+
+/// Bytes, or with a suffix: `b`, `k`, `m`, `g`, `t`, each also with `b` or `ib` (powers of 1024); `1.5g` too. Source:
+/// docker/go-units `size.go` (RAMInBytes).
+pub(crate) fn ram_in_bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
-    let (number, suffix) = lower.split_at(digits);
+    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, suffix) = lower.split_at(end);
     let shift = match suffix.trim() {
         "" | "b" => 0,
         "k" | "kb" | "kib" => 10,
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
-        _ => return Err(invalid()),
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
     };
-    let number: u64 = number.parse().map_err(|_| invalid())?;
-    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(invalid)
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let unit = 1_u64 << shift;
+    let part: f64 = format!("0.{part}").parse().ok()?;
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "below 2^40"
+    )]
+    let part = (part * unit as f64) as u64;
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(part)
 }
 
 /// `[TYPE[,TYPE…][[PLATFORM]]:]KEY=VALUE`. Source: buildx `util/buildflags/export.go` (ParseAnnotations).
@@ -126,7 +140,8 @@ mod tests {
         assert_eq!(shm_size("128m").unwrap(), 128 << 20);
         assert_eq!(shm_size("1GB").unwrap(), 1 << 30);
         assert_eq!(shm_size("4096").unwrap(), 4096);
-        for text in ["", "m", "1x", "0", "99999999999g"] {
+        assert_eq!(shm_size("1.5 GiB").unwrap(), 3 << 29);
+        for text in ["", "m", "1x", "0", "99999999999g", "1.2.3m", "1.m.", "-1m"] {
             assert!(shm_size(text).is_err(), "{text}");
         }
     }

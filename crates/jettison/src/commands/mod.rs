@@ -42,6 +42,7 @@ pub(crate) mod why;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub(crate) use build_limits::ram_in_bytes;
 pub(crate) use targets::description as stage_description;
 
 use crate::failure::Failure;

@@ -32,8 +32,14 @@ const FILES_MAX: u64 = 10_000_000;
 const LEFT_BEHIND_SHOWN: usize = 10;
 
 pub(crate) fn run(args: &Slim, environment: &Environment) -> Result<ExitCode, Failure> {
+    args.build.docker.refuse()?;
     let session = Session::new(environment, args.build.progress);
     let mut request = request(&args.build, &session)?;
+    let (control_groups, notices) = args.build.limits.control_groups()?;
+    request.control_groups = control_groups;
+    for notice in notices {
+        say(&format!("slim: {notice}"));
+    }
     if request.platforms.len() > 1 || request.plan.target.is_some() {
         return Err(Failure::usage("slim takes the last stage, for one platform"));
     }

@@ -154,6 +154,20 @@ fn what_cannot_be_several_platforms_is_refused() {
 }
 
 #[test]
+fn a_base_that_is_here_for_another_platform_only_is_named_as_such() {
+    let Some(registry) = Registry::start("") else { return };
+    let jettison = Jettison::new();
+    let name = registry.name("base:1");
+    let base = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
+    jettison.build(base.path(), &["--platform", "linux/arm64", "-t", &name]);
+    let child = folder(&format!("FROM {name}\nCOPY f /g\n"), &[("f", "1")]);
+    let error = jettison.try_build(child.path(), &["--platform", "linux/amd64"]).fails(4);
+    assert!(error.contains("it is here for linux/arm64 and not for linux/amd64"), "{error}");
+    assert!(error.contains("to take that one: --platform=linux/arm64"), "{error}");
+    jettison.build(child.path(), &["--platform", "linux/arm64"]);
+}
+
+#[test]
 fn the_first_platform_that_fails_says_why() {
     let jettison = Jettison::with_busybox();
     let context =

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::mount::MountAttrFlags;
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
 use super::identity::User;
@@ -28,14 +29,23 @@ pub(super) enum Report {
     Failed(Option<Stubs>, Error),
 }
 
-/// Everything until exec. Never returns.
-pub(super) fn run(spec: &Spec, root: &MountedRoot, user: &User, report: OwnedFd, control: &OwnedFd) -> ! {
+/// Everything until exec. Never returns. `groups` are files of control groups to be in.
+pub(super) fn run(
+    spec: &Spec,
+    root: &MountedRoot,
+    user: &User,
+    groups: &[OwnedFd],
+    report: OwnedFd,
+    control: &OwnedFd,
+) -> ! {
     let mut report = File::from(report);
     let mut stubs = Stubs::default();
     let mut ready = false;
-    let result = become_program(spec, root, user, &mut stubs, |stubs| {
-        ready = true;
-        tell(&mut report, &Report::Ready(std::mem::take(stubs)))
+    let result = join(groups).and_then(|()| {
+        become_program(spec, root, user, &mut stubs, |stubs| {
+            ready = true;
+            tell(&mut report, &Report::Ready(std::mem::take(stubs)))
+        })
     });
     let Err(error) = result;
     let _ = tell(&mut report, &Report::Failed((!ready).then_some(stubs), error));
@@ -47,6 +57,18 @@ pub(super) fn run(spec: &Spec, root: &MountedRoot, user: &User, report: OwnedFd,
 fn tell(report: &mut File, what: &Report) -> Result<(), Error> {
     let bytes = serde_json::to_vec(what).map_err(|error| Error::Internal(error.to_string()))?;
     report.write_all(&bytes).context("report to the supervisor")
+}
+
+/// Before anything that limits could be meant for; and before the step's view of control groups begins, so that it sees
+/// those that it is in as the top.
+fn join(groups: &[OwnedFd]) -> Result<(), Error> {
+    for group in groups {
+        // Zero is whoever writes it.
+        rustix::io::write(group, b"0").context("enter the control group of the step")?;
+    }
+    // On its own, because kernels without control groups have none.
+    let _ = sys::unshare(UnshareFlags::NEWCGROUP);
+    Ok(())
 }
 
 fn become_program(

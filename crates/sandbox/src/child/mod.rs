@@ -39,7 +39,7 @@ use crate::error::Context as _;
 use crate::protocol::{self, Message};
 use crate::stubs::Stubs;
 use crate::sys::{self, Fork};
-use crate::{Error, Exit, Network, Spec, launcher};
+use crate::{Error, Exit, Network, launcher};
 
 /// Plays the role and ends the process.
 pub(crate) fn run(role: &str) -> ! {
@@ -107,11 +107,12 @@ fn supervise(control: &OwnedFd, spec: OwnedFd, prepared: Prepared) -> Result<Exi
     prepared.namespaces?;
     let mut text = Vec::new();
     File::from(spec).read_to_end(&mut text).context("read the spec")?;
-    let spec: Spec = serde_json::from_slice(&text).map_err(|error| Error::Internal(error.to_string()))?;
+    let protocol::Task { spec, groups }: protocol::Task<crate::Spec> =
+        serde_json::from_slice(&text).map_err(|error| Error::Internal(error.to_string()))?;
     drop(text);
+    // They were sent before we began, and nothing else is ever sent to us.
+    let groups = (0..groups).map(|_| receive_group(control)).collect::<Result<Vec<_>, _>>()?;
 
-    // On its own, because kernels without control groups have none.
-    let _ = sys::unshare(UnshareFlags::NEWCGROUP);
     // As soon as there is a network namespace; needs its capabilities, which end with exec.
     if spec.network == Network::None {
         sys::unshare(UnshareFlags::NEWNET).context("unshare the network namespace")?;
@@ -130,11 +131,12 @@ fn supervise(control: &OwnedFd, spec: OwnedFd, prepared: Prepared) -> Result<Exi
     // Opened now: once pid 1 has entered the root, so have we.
     let oom_kills = File::open(OOM_KILLS).ok();
     let first = match sys::fork().context("fork")? {
-        Fork::Child => first::run(&spec, &root, &user, report_out.into(), control),
+        Fork::Child => first::run(&spec, &root, &user, &groups, report_out.into(), control),
         Fork::Parent(pid) => pid,
     };
     // Ours would keep the report open.
     drop(report_out);
+    drop(groups);
     // Not yet reaped, so the number still means our child.
     let first_fd = pidfd_open(first, PidfdFlags::empty()).context("open a pidfd")?;
     let stubs = match read_report(report_in) {
@@ -157,6 +159,13 @@ fn supervise(control: &OwnedFd, spec: OwnedFd, prepared: Prepared) -> Result<Exi
     // After everything inside has ended (the end of pid 1 waits for that), so that nobody fills them again.
     root.remove(&stubs);
     Ok(exit)
+}
+
+fn receive_group(control: &OwnedFd) -> Result<OwnedFd, Error> {
+    match protocol::receive(control.as_fd()).context("receive a control group")? {
+        Some((Message::Joins, Some(group))) => Ok(group),
+        other => Err(Error::Internal(format!("{other:?} instead of a control group"))),
+    }
 }
 
 /// What pid 1 has to say before it is another program: first its stubs, then nothing (executed) or an error.

@@ -14,6 +14,7 @@ mod ending;
 mod errors;
 mod identity;
 mod isolation;
+mod limits;
 mod modes;
 mod mounts;
 mod world;
@@ -54,7 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run_all(world: &World, label: &str, filter: &str) -> usize {
-    let tables = [isolation::CASES, identity::CASES, mounts::CASES, ending::CASES, errors::CASES];
+    let tables =
+        [isolation::CASES, identity::CASES, mounts::CASES, ending::CASES, errors::CASES, limits::CASES];
     let (mut passed, mut failed) = (0, Vec::new());
     for (name, case) in tables.into_iter().flatten().filter(|(name, _)| name.contains(filter)) {
         match catch_unwind(AssertUnwindSafe(|| case(world))) {
