@@ -55,8 +55,9 @@ fn mounted(line: &str, groups: &str) -> Option<Hierarchy> {
         is_it.then(|| (path.to_owned(), names))
     })?;
     // A mount may show a part of the tree only, and we may be elsewhere: then its top is all that is known.
-    let inside = Path::new(&own).strip_prefix(&root).ok().filter(|path| !path.starts_with(".."));
-    let own = inside.map_or_else(|| top.clone(), |path| top.join(path));
+    let inside = Path::new(&own).strip_prefix(&root).unwrap_or(Path::new(""));
+    let is_inside = inside != Path::new("") && !inside.starts_with("..");
+    let own = if is_inside { top.join(inside) } else { top.clone() };
     Some(Hierarchy { version, controllers, top, own })
 }
 
@@ -99,8 +100,8 @@ mod tests {
         let groups = "9:name=systemd:/\n4:memory:/jobs/7\n1:cpu,cpuacct:/\n0::/x:y\n";
         insta::assert_snapshot!(text(mounts, groups), @r"
         V2 [] /sys/fs/cgroup/unified /sys/fs/cgroup/unified/x:y
-        V1 [name=systemd] /sys/fs/cgroup/systemd /sys/fs/cgroup/systemd/
-        V1 [cpu,cpuacct] /sys/fs/cgroup/cpu,cpuacct /sys/fs/cgroup/cpu,cpuacct/
+        V1 [name=systemd] /sys/fs/cgroup/systemd /sys/fs/cgroup/systemd
+        V1 [cpu,cpuacct] /sys/fs/cgroup/cpu,cpuacct /sys/fs/cgroup/cpu,cpuacct
         V1 [memory] /sys/fs/cgroup/memory /sys/fs/cgroup/memory/jobs/7
         ");
     }
