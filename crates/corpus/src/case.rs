@@ -71,7 +71,11 @@ fn collect(root: &Path, folder: &Path, cases: &mut Vec<Case>) -> Result<()> {
 }
 
 impl Case {
-    fn parse(name: &str, path: &Path, text: &str) -> Result<Self> {
+    /// The case that `text` is.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(name: &str, path: &Path, text: &str) -> Result<Self> {
         let mut case = Self {
             name: name.to_owned(),
             path: path.to_owned(),
@@ -97,6 +101,11 @@ impl Case {
             }
         }
         Ok(case)
+    }
+
+    /// One of its files.
+    pub fn file(&self, name: &str) -> Option<&str> {
+        self.files.iter().find(|(other, _)| other == name).map(|(_, content)| content.as_str())
     }
 
     /// Makes the context in `folder`, which must not exist.

@@ -7,12 +7,13 @@
 
 mod compare;
 mod listed;
+mod random;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use jettison_corpus::{Case, Image, Version};
@@ -30,6 +31,8 @@ const HELP: &str = "cargo xtask differential [OPTIONS]   (as root: BuildKit's da
 
   --case TEXT   only cases with TEXT in their name; repeatable
   --every N     only each Nth case, in the order of their names [1]
+  --random N    N Dockerfiles put together from a seed instead of the cases; what differs is shown
+  --seed N      that seed [by the clock, printed]
   --newest      against the BuildKit of Debian unstable, which is fetched, not installed
 ";
 
@@ -69,6 +72,8 @@ struct Options {
     wanted: Vec<String>,
     every: usize,
     release: Release,
+    random: Option<u64>,
+    seed: u64,
 }
 
 impl Options {
@@ -96,7 +101,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if !unknown.is_empty() {
         bail!("{} lists cases that do not exist: {}", listed::FILE, unknown.join(", "));
     }
-    let cases = options.choose(all);
+    let cases = match options.random {
+        None => options.choose(all),
+        Some(count) => options.choose(random::cases(options.seed, 0, count)?),
+    };
     let parent = repository::target().join("jettison-differential");
     let scratch = Scratch::below(&parent, "run")?;
     let builders = Builders::start(options.release, scratch.path())?;
@@ -104,6 +112,16 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let start = Instant::now();
     let verdicts = builders.judge(&cases)?;
     println!("{} cases in {:.0} s", cases.len(), start.elapsed().as_secs_f64());
+    if options.random.is_some() {
+        println!("seed {}", options.seed);
+        for case in &cases {
+            if let Some(Verdict::Differs(_)) = verdicts.get(&case.name) {
+                let file = |name| case.file(name).unwrap_or_default().trim_end().replace('\n', "\n    ");
+                println!("{} {:?}, ignored: {:?}", case.name, case.arguments, file(".dockerignore"));
+                println!("    {}\n", file("Dockerfile"));
+            }
+        }
+    }
     report(&verdicts, &listed)
 }
 
@@ -117,7 +135,8 @@ pub fn run_some() -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options = Options { wanted: Vec::new(), every: 1, release: Release::Installed };
+    let mut options =
+        Options { wanted: Vec::new(), every: 1, release: Release::Installed, random: None, seed: clock() };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -125,6 +144,8 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             "--help" | "-h" => return Ok(None),
             "--case" => options.wanted.push(value()?.clone()),
             "--every" => options.every = value()?.parse().context("--every needs a number")?,
+            "--random" => options.random = Some(value()?.parse().context("--random needs a number")?),
+            "--seed" => options.seed = value()?.parse().context("--seed needs a number")?,
             "--newest" => options.release = Release::Newest,
             other => bail!("there is no option {other:?}; see cargo xtask differential --help"),
         }
@@ -133,6 +154,12 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
         bail!("--every must be at least 1");
     }
     Ok(Some(options))
+}
+
+/// A seed that is another one each time.
+fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |time| time.as_secs())
 }
 
 /// Both builders, ready, each with the base image.
@@ -313,10 +340,16 @@ mod tests {
 
     #[test]
     fn options_are_read_and_wrong_ones_refused() {
-        let found = parse(&["--case", "copy/", "--every", "3"]).unwrap().unwrap();
+        let found = parse(&["--case", "copy/", "--every", "3", "--seed", "7"]).unwrap().unwrap();
         assert_eq!(
             found,
-            Options { wanted: vec!["copy/".to_owned()], every: 3, release: Release::Installed }
+            Options {
+                wanted: vec!["copy/".to_owned()],
+                every: 3,
+                release: Release::Installed,
+                random: None,
+                seed: 7
+            }
         );
         assert!(parse(&["--help"]).unwrap().is_none());
         for wrong in [&["--every", "0"][..], &["--every"], &["--fast"]] {

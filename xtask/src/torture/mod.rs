@@ -18,6 +18,8 @@ mod sandbox;
 mod together;
 mod trial;
 
+pub use random::Random;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

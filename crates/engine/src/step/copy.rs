@@ -310,7 +310,7 @@ impl Build<'_> {
     /// A source that is not there, at its word.
     pub(crate) fn selection_error(&self, copy: &Copy, error: SelectError) -> Error {
         match error {
-            SelectError::NotFound { source_index: source, nearest, ignored, dangling } => {
+            SelectError::NotFound { source_index: source, matched, nearest, ignored, dangling } => {
                 let (path, span) =
                     copy.sources.get(source).cloned().unwrap_or_else(|| (String::new(), Span::default()));
                 let mut chars = path.chars();
@@ -328,7 +328,11 @@ impl Build<'_> {
                     (None, Some(nearest)) => Some(format!("did you mean {:?}?", shown(nearest))),
                     (None, None) => ignored.then(|| self.ignored_hint(copy)),
                 };
-                Error::Step { message: format!("{name:?}: not found"), span, hint }
+                let message = match matched {
+                    Some(link) => format!("{:?}, which {name:?} matches: not found", shown(link)),
+                    None => format!("{name:?}: not found"),
+                };
+                Error::Step { message, span, hint }
             }
             other => Error::Step {
                 message: other.to_string(),

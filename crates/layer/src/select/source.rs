@@ -73,11 +73,13 @@ pub struct Selection {
 /// Why nothing could be selected.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
-    /// A source without wildcards is not there.
+    /// A source without wildcards is not there, or a link that a wildcard matches leads nowhere.
     #[error("source {source_index} not found")]
     NotFound {
         /// Position among the sources.
         source_index: usize,
+        /// The link, if a wildcard matched it.
+        matched: Option<Vec<u8>>,
         /// A name in the same directory that is close to it.
         nearest: Option<Vec<u8>>,
         /// The file is there, but the ignore file excludes it.
@@ -149,9 +151,12 @@ impl Finder<'_> {
             return Ok(());
         }
         for matched in self.expand(&path)? {
-            // What was matched and is gone, dangling or ignored is simply not there.
-            if let Some(selected) = self.one(&matched, true)? {
-                found.push(self.contents(selected, None)?);
+            match self.one(&matched, true)? {
+                Some(selected) => found.push(self.contents(selected, None)?),
+                // BuildKit has the link, and does not find what it leads to.
+                None if self.is_link(&matched)? => return Err(self.leads_nowhere(matched)),
+                // What was matched and is gone or ignored is simply not there.
+                None => {}
             }
         }
         Ok(())
@@ -253,6 +258,15 @@ impl Finder<'_> {
         root.path.clear();
         let name = components(path).last().map(|c| c.to_vec()).unwrap_or_default();
         Ok(Some(Selected { real, name, root, entries: Vec::new(), files: known, wildcard }))
+    }
+
+    /// Whether a symbolic link that is not ignored stands at `path`.
+    fn is_link(&self, path: &[u8]) -> Result<bool, SelectError> {
+        let (parent, name) = inside::split(path);
+        let Some(parent) = self.real_path(parent)? else { return Ok(false) };
+        let Ok(directory) = inside::open_dir(self.root, &parent, IN_ROOT) else { return Ok(false) };
+        let is_link = rustix::fs::readlinkat(&directory, name, Vec::new()).is_ok();
+        Ok(is_link && !self.selector.ignore.excluded(&inside::join(&parent, name)))
     }
 
     /// The entry at `name`. A regular file adds its digest to `known` if that is known; then it has no extended
@@ -377,7 +391,17 @@ impl Finder<'_> {
         let near = near.filter(|(d, _)| *d <= 1 + name.len() / 3).min();
         let nearest = near.filter(|_| !ignored && dangling.is_none()).map(|(_, n)| inside::join(parent, n));
         let dangling = dangling.map(std::ffi::CString::into_bytes);
-        SelectError::NotFound { source_index: self.index, nearest, ignored, dangling }
+        SelectError::NotFound { source_index: self.index, matched: None, nearest, ignored, dangling }
+    }
+
+    /// The error for a link that a wildcard matched.
+    fn leads_nowhere(&self, link: Vec<u8>) -> SelectError {
+        match self.not_found(&link) {
+            SelectError::NotFound { source_index, ignored, dangling, .. } => {
+                SelectError::NotFound { source_index, matched: Some(link), nearest: None, ignored, dangling }
+            }
+            other => other,
+        }
     }
 }
 

@@ -67,7 +67,18 @@ fn wildcards() {
 fn a_wildcard_without_match_is_silent() {
     check(&["foo"], &["foo", "nomatch*", "gone/x*"], "/x/", &["x/", "x/foo"]);
     check(&["foo"], &["nomatch*"], "/x/", &[]);
-    check(&["l -> gone"], &["l*"], "/x/", &[]);
+}
+
+/// Both BuildKits refuse it: what they were sent is the link, and not what it leads to.
+#[test]
+fn a_link_that_a_wildcard_matches_must_lead_somewhere() {
+    let trees = Trees::new(&["f", "l -> gone"], &[]);
+    match trees.select(&["[fl]"]) {
+        Err(SelectError::NotFound { matched, dangling, .. }) => {
+            assert_eq!((matched, dangling), (Some(b"l".to_vec()), Some(b"gone".to_vec())));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
