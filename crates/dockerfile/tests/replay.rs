@@ -1,44 +1,30 @@
 //! The corpus of the fuzz targets, on the stable compiler: every file through the same function (`fuzz/entries`).
 
-use std::path::Path;
-
 #[path = "../../../fuzz/entries/dockerfile.rs"]
 mod entries;
 #[path = "../../../fuzz/entries/mutate.rs"]
 mod mutate;
-
-#[allow(clippy::print_stdout, reason = "a panic must say which file it was")]
-/// Gives every file of a corpus to `entry`; the last one that is printed is the one that failed.
-fn replay(target: &str, entry: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut count = 0;
-    for file in std::fs::read_dir(&folder).expect("the corpus is there") {
-        let path = file.expect("a folder can be read").path();
-        println!("{}", path.display());
-        entry(&std::fs::read(&path).expect("a file can be read"));
-        count += 1;
-    }
-    assert!(count > 0, "{} is empty", folder.display());
-}
+#[path = "../../../fuzz/entries/replay.rs"]
+mod replay;
 
 #[test]
 fn dockerfile() {
-    replay("dockerfile", entries::dockerfile);
+    replay::replay("dockerfile", entries::dockerfile);
 }
 
 #[test]
 fn words() {
-    replay("words", entries::words);
+    replay::replay("words", entries::words);
 }
 
 #[test]
 fn ignore() {
-    replay("ignore", entries::ignore);
+    replay::replay("ignore", entries::ignore);
 }
 
 #[test]
 fn mounts() {
-    replay("mounts", entries::mounts);
+    replay::replay("mounts", entries::mounts);
 }
 
 #[test]

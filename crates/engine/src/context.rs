@@ -15,6 +15,7 @@ use jettison_plan::Source;
 
 use crate::error::Error;
 use crate::filesystem;
+use crate::regular_file;
 use crate::request::{BuildRequest, ContextSource};
 
 /// Largest ignore file that is read, bytes.
@@ -146,17 +147,13 @@ fn ignore_file_beside(dockerfile: &Path) -> PathBuf {
 /// The first of `candidates` that exists.
 fn read_first(candidates: impl Iterator<Item = PathBuf>) -> Result<Ignore, Error> {
     for path in candidates {
-        let metadata = match std::fs::metadata(&path) {
-            Ok(metadata) => metadata,
+        let text = match regular_file::read(&path, IGNORE_BYTES_MAX) {
+            Ok(text) => text,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 continue;
             }
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        if metadata.len() > IGNORE_BYTES_MAX {
-            return Err(Error::io("read", path)(io::Error::other("it is larger than 1 MiB")));
-        }
-        let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
         let patterns =
             Patterns::parse(&text).map_err(|source| Error::IgnoreFile { path: path.clone(), source })?;
         return Ok(Ignore { patterns, file: Some(path) });

@@ -21,7 +21,7 @@ use crate::images::Images;
 use crate::load;
 use crate::remote::{Remotes, Resolved};
 use crate::request::Secret;
-use crate::{Progress, filesystem};
+use crate::{Progress, filesystem, regular_file};
 
 /// Bytes that decide whether a file is an archive.
 const MAGIC_BYTES: usize = 512;
@@ -58,21 +58,12 @@ impl Fetched {
     /// # Errors
     /// It cannot be read, or is too large.
     pub fn read(&self, path: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = match filesystem::open_inside(self.root.as_fd(), path, flags) {
+        let file = match filesystem::open_inside(self.root.as_fd(), path, regular_file::FLAGS) {
             Ok(file) => std::fs::File::from(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(max + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > max {
-            return Err(io::Error::other(format!("it is larger than {} MiB", max >> 20)));
-        }
-        Ok(Some(bytes))
+        regular_file::read_open(file, max).map(Some)
     }
 }
 

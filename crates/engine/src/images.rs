@@ -45,6 +45,11 @@ impl Image {
         }
         chain
     }
+
+    /// The name of all its layers together; none if it has none.
+    pub fn chain_id(&self) -> Option<Digest> {
+        self.chain_ids().pop()
+    }
 }
 
 /// Where images are looked up.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::{MutexGuard, PoisonError};
 
-use jettison_layer::select::{self, Mask, Selection, Selector};
+use jettison_layer::select::{self, Mask, SelectError, Selection, Selector};
 use jettison_oci::{Digest, Hasher};
 use jettison_plan::key::{self, Key};
 use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, RemoteSource, Run, Source, StepId};
@@ -58,7 +58,7 @@ impl Build<'_> {
             Fs::Scratch => Some(key::scratch_key()),
             Fs::Image(image) => {
                 let image = &self.bases[image];
-                Some(key::image_key(&image.descriptor.digest, &image.config.platform()))
+                Some(key::image_key(image.chain_id().as_ref(), &image.config.platform()))
             }
             Fs::Step(step) => self.progress(step).key,
         }
@@ -159,7 +159,8 @@ impl Build<'_> {
             return Ok(digest);
         };
         let mut selection = self.select(copy, &context.root, &context.ignore)?;
-        let digest = self.hash_selected(&mut selection, &context.root, mask(copy, context.has_owners))?;
+        let digest =
+            self.hash_selected(copy, &mut selection, &context.root, mask(copy, context.has_owners))?;
         let listing = Listing { selection: selection.clone() };
         self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(listing_name(copy), listing);
         let files = |selection: &Selection| selection.sources.iter().map(|s| s.entries.len()).sum::<usize>();
@@ -202,7 +203,10 @@ impl Build<'_> {
         match &copy.from {
             Source::Fs(Fs::Scratch) => Ok(Some(Digest::sha256(b"scratch"))),
             // The manifest names the content already; hashing files would mean fetching and unpacking them.
-            Source::Fs(Fs::Image(image)) => Ok(Some(self.bases[*image].descriptor.digest.clone())),
+            Source::Fs(Fs::Image(image)) => {
+                let chain_id = self.bases[*image].chain_id();
+                Ok(Some(chain_id.unwrap_or_else(|| Digest::sha256(b"no layers"))))
+            }
             Source::Fs(fs @ Fs::Step(_)) => {
                 let Some(snapshot) = self.fs_identity(*fs)? else { return Ok(None) };
                 let how = (selection_name(copy), self.epoch, mount);
@@ -243,19 +247,20 @@ impl Build<'_> {
         mask: Mask,
     ) -> Result<(Digest, Listing), Error> {
         let mut selection = self.select(copy, root, ignore)?;
-        let digest = self.hash_selected(&mut selection, root, mask)?;
+        let digest = self.hash_selected(copy, &mut selection, root, mask)?;
         Ok((digest, Listing { selection }))
     }
 
     /// Digest of what was selected; what nobody knew of its files is known then.
     pub(crate) fn hash_selected(
         &self,
+        copy: &Copy,
         selection: &mut Selection,
         root: &std::os::fd::OwnedFd,
         mask: Mask,
     ) -> Result<Digest, Error> {
         select::content_digest(selection, root.as_fd(), self.images.store, mask, self.request.threads)
-            .map_err(|source| Error::Layer { what: "cannot read files to copy".to_owned(), source })
+            .map_err(|error| self.selection_error(copy, SelectError::Layer(error)))
     }
 
     /// What `copy` was found to select of its context.

@@ -31,6 +31,7 @@ mod pipe;
 mod prepare;
 mod pull;
 mod push;
+mod regular_file;
 mod remote;
 mod request;
 mod schedule;

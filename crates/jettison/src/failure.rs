@@ -279,6 +279,10 @@ impl From<registry::Error> for Failure {
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         let failure = Self::new(Kind::Store, &error);
+        if matches!(error, store::Error::ImageRow(_)) {
+            return failure
+                .hint("use the newer jettison; or let `jettison fsck --repair` take the name away");
+        }
         match error.kind() {
             store::ErrorKind::NoSpace => failure.hint(DISK_FULL),
             store::ErrorKind::NotWritable => {

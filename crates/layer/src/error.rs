@@ -50,11 +50,16 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: &[u8]) -> impl FnOnce(rustix::io::Errno) -> Self {
-        let path = String::from_utf8_lossy(path).into_owned();
+        let path = shown(path);
         move |errno| Self::Io { action, path, source: errno.into() }
     }
 
     pub(crate) fn invalid(path: &[u8], reason: &'static str) -> Self {
-        Self::Invalid { path: String::from_utf8_lossy(path).into_owned(), reason }
+        Self::Invalid { path: shown(path), reason }
     }
+}
+
+/// A path below some root for a message; the root itself is the empty path, which would tell nobody anything.
+pub(crate) fn shown(path: &[u8]) -> String {
+    if path.is_empty() { ".".to_owned() } else { String::from_utf8_lossy(path).into_owned() }
 }

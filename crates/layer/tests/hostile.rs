@@ -155,7 +155,8 @@ fn absolute_names_lie_below_the_root() {
 }
 
 /// CVE-2021-38511 and CVE-2018-20990 (tar of Rust), CVE-2021-32803, CVE-2021-37701, CVE-2021-37712 (tar of Node),
-/// CVE-2002-1216 (GNU tar).
+/// CVE-2002-1216 and CVE-2025-45582 (GNU tar), CVE-2014-6407 and CVE-2014-9356 (Docker), CVE-2020-10696 (buildah),
+/// CVE-2026-42574 (apko).
 #[test]
 fn links_lead_nowhere_outside() {
     let outside = |p: &Place| p.outside().to_owned();
@@ -180,7 +181,30 @@ fn links_lead_nowhere_outside() {
     stays_inside(|_| Tar::default().symlink("l", "l").file("l/x", "x"));
 }
 
-/// CVE-2025-62518 (tar of tokio): the size of a PAX header counts, not the one beside it; else the content of a file
+/// CVE-2026-33056 (tar of Rust), CVE-2021-32760 (containerd): a folder where a link was changed the mode of what the link led to.
+#[test]
+fn modes_and_times_are_set_inside_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let made: &[fn(Tar) -> Tar] = &[
+        |tar| tar.directory("l"),
+        |tar| tar.directory("l/"),
+        |tar| tar.directory("l/."),
+        |tar| tar.file("l", "x"),
+        |tar| tar.hard_link("h", "l").directory("h"),
+    ];
+    for make in made {
+        let sealed = || {
+            let place = Place::new();
+            fs::set_permissions(place.0.path(), fs::Permissions::from_mode(0o701)).unwrap();
+            place
+        };
+        for (place, _) in both(sealed, |p| make(Tar::default().symlink("l", p.outside()))) {
+            assert_eq!(fs::metadata(place.0.path()).unwrap().permissions().mode() & 0o7777, 0o701);
+        }
+    }
+}
+
+/// CVE-2025-62518 (tar of tokio), CVE-2026-33055 (tar of Rust): the size of a PAX header counts, not the one beside it; else the content of a file
 /// is read as further members.
 #[test]
 fn the_content_of_a_file_is_no_member() {

@@ -145,9 +145,11 @@ impl Frames {
     }
 }
 
-/// The key of an image as it is: its manifest says all about its files.
-pub fn image_key(manifest: &Digest, platform: &Platform) -> Key {
-    Frames::new("image").digest(manifest).platform(platform).finish()
+/// The key of an image as it is, by the chain id of its topmost layer, which says all about its files; none if it has no
+/// layer. What a step sees of the image's config (variables, user, folder, shell) stands in the key of the step, so that a
+/// base that was made again with another label costs nothing.
+pub fn image_key(chain_id: Option<&Digest>, platform: &Platform) -> Key {
+    Frames::new("image 2").option(chain_id, Frames::digest).platform(platform).finish()
 }
 
 /// The key of nothing.

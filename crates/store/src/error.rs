@@ -36,6 +36,11 @@ pub enum Error {
         /// The newest that we know.
         known: i64,
     },
+    /// What the index says of an image is nothing that we know.
+    #[error(
+        "the index of the store cannot be understood where it speaks of the image {0:?}: a newer jettison wrote it, or it is damaged"
+    )]
+    ImageRow(String),
     /// Content is not what its name says.
     #[error("content has digest {found}, expected {expected}")]
     DigestMismatch {

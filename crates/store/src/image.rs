@@ -4,7 +4,7 @@ use jettison_oci::{Descriptor, Digest, Platform, Reference};
 use rusqlite::{OptionalExtension, params};
 
 use crate::store::now_s;
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 /// An image with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +56,25 @@ impl Store {
     }
 
     /// All images, by name.
+    ///
+    /// # Errors
+    /// Where a row cannot be understood, too.
     pub fn images(&self) -> Result<Vec<ImageRecord>> {
         self.image_rows("ORDER BY reference", &[])
     }
 
     fn image_rows(&self, tail: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Vec<ImageRecord>> {
+        let rows = self.image_rows_as_they_are(tail, parameters)?;
+        // Whoever left out what cannot be understood would remove with the next prune what it names.
+        rows.into_iter().map(|(name, record)| record.ok_or(Error::ImageRow(name))).collect()
+    }
+
+    /// Rows with their name, and what they say if that can be understood.
+    pub(crate) fn image_rows_as_they_are(
+        &self,
+        tail: &str,
+        parameters: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<(String, Option<ImageRecord>)>> {
         let connection = self.connection();
         let sql = format!("SELECT reference, descriptor, created_s FROM images {tail}");
         let mut statement = connection.prepare_cached(&sql).map_err(self.index_error())?;
@@ -71,10 +85,11 @@ impl Store {
             .map_err(self.index_error())?;
         let mut images = Vec::new();
         for row in rows {
-            let (reference, descriptor, created_s) = row.map_err(self.index_error())?;
-            if let (Ok(reference), Ok(descriptor)) = (reference.parse(), serde_json::from_str(&descriptor)) {
-                images.push(ImageRecord { reference, descriptor, created_s });
-            }
+            let (name, descriptor, created_s) = row.map_err(self.index_error())?;
+            let parsed = name.parse().ok().zip(serde_json::from_str(&descriptor).ok());
+            let record =
+                parsed.map(|(reference, descriptor)| ImageRecord { reference, descriptor, created_s });
+            images.push((name, record));
         }
         Ok(images)
     }

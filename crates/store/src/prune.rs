@@ -53,6 +53,8 @@ impl Store {
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
         let _alone = self.use_exclusive(true)?;
         let mut report = PruneReport::default();
+        // Before anything is removed: what an image needs must be known.
+        self.images()?;
         let snapshots = self.snapshot_rows()?;
         let kept_results = self.results_to_keep(options, &snapshots)?;
         let mut kept: BTreeSet<String> = BTreeSet::new();

@@ -56,8 +56,16 @@ pub fn run(setting: &Setting) -> Result<Found> {
     let mut found = Found::new("crash: killed with its process group, then run to its end");
     let mut case = Case::new(setting)?;
     let start = Instant::now();
-    while start.elapsed() < setting.limit {
+    while setting.goes_on(start, found.tried) {
         case.round(&mut found)?;
+        if setting.times.is_some() && found.tried.is_multiple_of(100) {
+            println!(
+                "crash: {} kills, {} wrong, {:.0} s",
+                found.tried,
+                found.wrong.len(),
+                start.elapsed().as_secs_f64()
+            );
+        }
     }
     case.read_back(&mut found)?;
     Ok(found)

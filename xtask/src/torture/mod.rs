@@ -38,7 +38,10 @@ const HELP: &str = "cargo xtask torture [OPTIONS]
   --family NAME   only this family; repeatable: keys, crash, together,
                   hostile, resources, registry, sandbox, power
   --seconds N     time for each family [40]
-  --case TEXT     of a family that is a list of cases: only those with TEXT in their name
+  --times N       of keys, crash, together and resources: until so many edits, kills,
+                  crowds or trials have been made, however long that takes
+  --case TEXT     of a family that is a list of cases: only those with TEXT in their name;
+                  of registry, `large`: only the push of 3 GB that breaks (needs 6 GB)
   --seed N        repeat a run [random, printed]
 ";
 
@@ -68,6 +71,8 @@ const FAMILIES: &[Family] = &[
 struct Setting {
     seed: u64,
     limit: Duration,
+    /// How many trials to make, instead of going on for a time.
+    times: Option<u64>,
     /// Only cases with this in their name.
     case: String,
     /// A folder for each family's files.
@@ -78,6 +83,11 @@ struct Setting {
 }
 
 impl Setting {
+    /// Whether a family of random trials, which began at `start` and has made `tried`, makes one more.
+    fn goes_on(&self, start: Instant, tried: u64) -> bool {
+        self.times.map_or_else(|| start.elapsed() < self.limit, |times| tried < times)
+    }
+
     /// A new store at `path` that holds the bases.
     fn store(&self, path: &Path) -> Result<Jettison> {
         let mut copy = Command::new("cp");
@@ -125,6 +135,7 @@ impl Found {
 struct Options {
     families: Vec<String>,
     seconds: u64,
+    times: Option<u64>,
     seed: Option<u64>,
     case: String,
 }
@@ -155,6 +166,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let setting = Setting {
             seed,
             limit: Duration::from_secs(options.seconds),
+            times: options.times,
             case: options.case.clone(),
             folder,
             jettison: jettison.with_store(&bases),
@@ -186,7 +198,8 @@ pub fn run_some() -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options = Options { families: Vec::new(), seconds: 40, seed: None, case: String::new() };
+    let mut options =
+        Options { families: Vec::new(), seconds: 40, times: None, seed: None, case: String::new() };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if matches!(word.as_str(), "--help" | "-h") {
@@ -199,6 +212,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             }
             "--case" => options.case = value.clone(),
             "--seconds" => options.seconds = value.parse().context("--seconds wants a number")?,
+            "--times" => options.times = Some(value.parse().context("--times wants a number")?),
             "--seed" => options.seed = Some(value.parse().context("--seed wants a number")?),
             _ => bail!("unknown: {word} {value}\n\n{HELP}"),
         }
@@ -236,9 +250,10 @@ mod tests {
     fn options_are_read_and_mistakes_named() {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let case = "bomb".to_owned();
-        let expected = Options { families: vec!["keys".to_owned()], seconds: 9, seed: Some(3), case };
+        let families = vec!["keys".to_owned()];
+        let expected = Options { families, seconds: 9, times: Some(4), seed: Some(3), case };
         assert_eq!(
-            options(&words("--family keys --seconds 9 --seed 3 --case bomb")).unwrap(),
+            options(&words("--family keys --seconds 9 --times 4 --seed 3 --case bomb")).unwrap(),
             Some(expected)
         );
         assert_eq!(options(&words("--help")).unwrap(), None);

@@ -70,7 +70,7 @@ pub fn run(setting: &Setting) -> Result<Found> {
     let mut case = Case::new(setting)?;
     let start = Instant::now();
     let mut trials = 0;
-    while start.elapsed() < setting.limit || trials < LACKS.len() as u64 {
+    while setting.goes_on(start, trials) || trials < LACKS.len() as u64 {
         case.trial(trials, &mut found)?;
         trials += 1;
     }

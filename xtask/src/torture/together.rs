@@ -49,7 +49,7 @@ pub fn run(setting: &Setting) -> Result<Found> {
     }
     let start = Instant::now();
     let mut round = 0;
-    while start.elapsed() < setting.limit {
+    while setting.goes_on(start, round) {
         Round { setting, name: &name, expected: &expected, number: round }.run(&mut found)?;
         round += 1;
     }

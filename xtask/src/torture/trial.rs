@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -20,6 +20,7 @@ const CODES_MAX: i32 = 100;
 pub struct Ended {
     /// Its exit code; none if a signal or we ended it.
     pub code: Option<i32>,
+    pub stdout: String,
     pub stderr: String,
     /// Most memory of the process itself (VmHWM), bytes.
     pub peak_bytes: u64,
@@ -56,10 +57,11 @@ impl Ended {
 
 /// Runs a command with its process group, at most for `limit`.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
-    let mut err = rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC)
-        .map(File::from)
-        .context("cannot keep output")?;
-    command.stdout(Stdio::null()).stderr(err.try_clone()?);
+    let kept = || {
+        rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC).map(File::from).context("cannot keep output")
+    };
+    let (mut out, mut err) = (kept()?, kept()?);
+    command.stdout(out.try_clone()?).stderr(err.try_clone()?);
     let start = Instant::now();
     let mut process = Guarded::start_group(command)?;
     let status_file = format!("/proc/{}/status", process.pid());
@@ -77,6 +79,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
     process.kill()?;
     Ok(Ended {
         code: status.and_then(|status| status.code()),
+        stdout: text(&mut out)?,
         stderr: text(&mut err)?,
         peak_bytes,
         time,

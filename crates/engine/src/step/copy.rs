@@ -133,7 +133,8 @@ impl Build<'_> {
         let options = CopyOptions { unpack, force_owner, ..options };
         if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.is_local()) {
             // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
-            let digest = self.hash_selected(&mut selection, &root, keys::mask(copy, context.has_owners))?;
+            let digest =
+                self.hash_selected(copy, &mut selection, &root, keys::mask(copy, context.has_owners))?;
             if self.chosen().get(&step).is_none_or(|chosen| chosen.digest != digest) {
                 return Ok(Direct::Changed);
             }
@@ -336,9 +337,31 @@ impl Build<'_> {
             }
             other => Error::Step {
                 message: other.to_string(),
-                span: copy.sources.first().map_or_else(Span::default, |(_, span)| *span),
-                hint: None,
+                span: span_of_culprit(copy, &other),
+                hint: is_denied(&other)
+                    .then(|| "make it readable, or keep it out with .dockerignore or --exclude".to_owned()),
             },
         }
     }
+}
+
+/// Where the source stands to which the file that made selecting fail belongs.
+fn span_of_culprit(copy: &Copy, error: &SelectError) -> Span {
+    let index = match error {
+        SelectError::NotFound { source_index, .. } | SelectError::BadPattern { source_index, .. } => {
+            *source_index
+        }
+        SelectError::Layer(LayerError::Io { path, .. } | LayerError::Invalid { path, .. }) => {
+            let holds = |source: &str| path.starts_with(source.trim_start_matches(['.', '/']));
+            copy.sources.iter().position(|(source, _)| holds(source)).unwrap_or(0)
+        }
+        SelectError::Layer(_) => 0,
+    };
+    copy.sources.get(index).map_or_else(Span::default, |(_, span)| *span)
+}
+
+/// Whether a file may not be read by who builds.
+fn is_denied(error: &SelectError) -> bool {
+    matches!(error, SelectError::Layer(LayerError::Io { source, .. })
+        if source.kind() == std::io::ErrorKind::PermissionDenied)
 }

@@ -343,9 +343,13 @@ fn inside(fetched: &Fetched, file: Option<&str>) -> Result<DockerfileSource, Fai
 fn default_dockerfile(folder: &Path) -> Result<DockerfileSource, Failure> {
     for name in DOCKERFILES {
         let path = folder.join(name);
-        if path.exists() {
-            let shown = path.strip_prefix("./").unwrap_or(&path).display().to_string();
-            return read_dockerfile(&path, shown);
+        let shown = || path.strip_prefix("./").unwrap_or(&path).display().to_string();
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => return read_dockerfile(&path, shown()),
+            // A pipe that was named with -f is read; one that only lies there would be waited for.
+            Ok(_) => return Err(Failure::new(Kind::Dockerfile, format!("{} is no regular file", shown()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::io("open", shown(), &error)),
         }
     }
     Err(Failure::new(Kind::Dockerfile, format!("there is no Dockerfile in {}", folder.display()))

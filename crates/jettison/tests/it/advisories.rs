@@ -1,5 +1,6 @@
 //! Public advisories about builders, runtimes and their libraries that could be true of a builder like this one: one
 //! test for each, named by its number. What they have in common: somebody else wrote the image or the Dockerfile.
+//! Those about what is read beside layers (contexts, Git, archives of images, accounts) are `advisories_inputs.rs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -68,7 +69,7 @@ fn cve_2019_5736_the_builder_cannot_be_overwritten() {
     assert_eq!((before.len(), before.modified().unwrap()), (after.len(), after.modified().unwrap()));
 }
 
-/// runc: masked files of /proc were reached when the image had prepared /dev/null or /proc as links.
+/// runc (also CVE-2023-27561, CVE-2023-28642, CVE-2019-16884): masked files of /proc were reached when the image had prepared /dev/null or /proc as links.
 #[test]
 fn cve_2025_31133_and_2019_19921_masks_hold_whatever_the_image_has_prepared() {
     let jettison = Jettison::with_busybox();

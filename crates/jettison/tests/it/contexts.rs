@@ -1,13 +1,14 @@
 //! Where a build's files come from: standard input, URLs, Git, and named contexts of every form.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use crate::cache::ran;
-use crate::fixture::{Jettison, Ran, folder, have, program};
+use crate::fixture::{Jettison, Ran, folder, have, program, root, skip};
 use crate::web::{Page, Web};
 
 const COPY_ALL: &str = "FROM scratch\nCOPY . /\n";
@@ -261,4 +262,80 @@ fn equal_content_from_elsewhere_is_a_hit() {
     let again = jettison.run(&["build", "--progress=plain", &repository.url]);
     assert!(!ran(&again.stderr, "] RUN"), "{}", again.stderr);
     assert_eq!(again.ok(), first);
+}
+
+/// Builds `folder` as a plain user who may not read all of it; `None` if the machine cannot.
+fn build_as_plain_user(folder: &TempDir, dockerfile: &str, ignore: &str) -> Option<Ran> {
+    if !root() || !have("setpriv") {
+        skip("a plain user needs root and setpriv");
+        return None;
+    }
+    fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    fs::write(folder.path().join(".dockerignore"), ignore).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let jettison = Jettison::new();
+    // Where cargo puts the program, the user may have no way to it.
+    let program = jettison.home().join("jettison");
+    fs::copy(jettison.command().get_program(), &program).unwrap();
+    for place in [jettison.store.path(), jettison.home()] {
+        std::os::unix::fs::chown(place, Some(65534), Some(65534)).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", jettison.home()).env("JETTISON_ROOT", jettison.store.path());
+    command.args(["build", "--progress=plain"]).arg(folder.path()).stdin(Stdio::null());
+    Some(command.output().unwrap().into())
+}
+
+#[test]
+fn what_may_not_be_read_is_named_and_does_not_matter_where_it_is_not_wanted() {
+    let context = folder("", &[("a", "1"), ("locked/l", "1"), ("secret/s", "1")]);
+    for path in ["locked", "secret/s"] {
+        fs::set_permissions(context.path().join(path), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let refused = [
+        ("COPY . /", "", "2:6", "locked"),
+        ("COPY . /", "locked\n", "2:6", "secret/s"),
+        ("COPY a secret/s /to/", "", "2:8", "secret/s"),
+        ("ADD --exclude=a . /", "secret\n", "2:17", "locked"),
+        ("COPY lock* /", "", "2:6", "locked"),
+        ("COPY locked/* /", "", "2:6", "locked"),
+        ("COPY */l /to/", "", "2:6", "locked"),
+    ];
+    for (copy, ignore, place, culprit) in refused {
+        let dockerfile = format!("FROM scratch\n{copy}\n");
+        let Some(ran) = build_as_plain_user(&context, &dockerfile, ignore) else { return };
+        let stderr = ran.fails(3);
+        let line = stderr.lines().find(|line| line.starts_with("error")).unwrap_or(&stderr);
+        let expected =
+            format!("Dockerfile:{place}: cannot open {culprit:?}: Permission denied (os error 13)");
+        assert!(line.ends_with(&expected), "{copy} with {ignore:?}: no {expected} in\n{stderr}");
+        assert!(stderr.contains("make it readable, or keep it out with .dockerignore"), "{stderr}");
+    }
+    let built = [
+        ("COPY a /", ""),
+        ("COPY . /", "locked\nsecret/s\n"),
+        ("COPY --exclude=locked --exclude=secret . /", ""),
+        ("COPY */s /to/", "locked\nsecret/s\n"),
+    ];
+    for (copy, ignore) in built {
+        let dockerfile = format!("FROM scratch\n{copy}\n");
+        if let Some(ran) = build_as_plain_user(&context, &dockerfile, ignore) {
+            ran.ok();
+        }
+    }
+}
+
+#[test]
+fn pipes_where_a_build_reads_its_own_files_are_not_waited_for() {
+    for name in ["Dockerfile", ".dockerignore"] {
+        let context = folder(COPY_ALL, &[]);
+        let path = context.path().join(name);
+        let _ = fs::remove_file(&path);
+        program("mkfifo", &[path.to_str().unwrap()]).ok();
+        let ran = Jettison::new().try_build(context.path(), &[]);
+        let refused = ran.code != 0 && ran.stderr.contains("is no regular file");
+        assert!(refused && ran.stderr.contains(name), "{}", ran.stderr);
+    }
 }

@@ -8,6 +8,7 @@
 mod add_git;
 mod add_url;
 mod advisories;
+mod advisories_inputs;
 mod archives;
 mod attestations;
 mod build_flags;

@@ -30,6 +30,45 @@ fn labels_between_steps_and_empty_steps_do_not_run_anything_again() {
     );
 }
 
+/// What a step sees of its base are the files, and of the config the variables, the user, the folder and the shell.
+#[test]
+fn a_base_that_was_made_again_with_another_label_runs_nothing_again() {
+    let jettison = Jettison::with_busybox();
+    let base = |more: &str| {
+        let text = format!("FROM busybox\nRUN echo 1 > /made\n{more}\n");
+        jettison.build(folder(&text, &[]).path(), &["-t", "base"])
+    };
+    let child = folder(
+        "FROM base\nRUN env > /env; id -u > /id; pwd > /pwd\nCOPY --from=base /made /copied\nCOPY f /f\nWORKDIR w\n",
+        &[("f", "1")],
+    );
+    let steps = |stderr: &str| {
+        let all =
+            [("RUN", "] RUN"), ("COPY --from", "COPY --from"), ("COPY f", "COPY f"), ("WORKDIR", "WORKDIR")];
+        all.into_iter().filter(|(_, step)| ran(stderr, step)).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let first = base("LABEL v=1");
+    jettison.build(child.path(), &["-t", "child"]);
+    for more in ["LABEL v=2", "LABEL v=2\nEXPOSE 80\nCMD [\"x\"]\nSTOPSIGNAL 9\nVOLUME /v\nHEALTHCHECK CMD x"]
+    {
+        assert_ne!(base(more), first);
+        let again = jettison.try_build(child.path(), &["-t", "child"]);
+        assert_eq!(steps(&again.stderr), [""; 0], "{more}: {}", again.stderr);
+        let labels = &jettison.inspect("child")["config"]["config"]["Labels"];
+        assert_eq!(labels["v"], "2", "but the image is the new base's: {labels}");
+    }
+    for more in ["ENV E=1", "USER 7", "WORKDIR /other", "SHELL [\"/bin/sh\", \"-ec\"]", "RUN echo 2 > /made"]
+    {
+        base(more);
+        let again = jettison.try_build(child.path(), &["-t", "child"]);
+        assert!(steps(&again.stderr).contains(&"RUN"), "{more}: {}", again.stderr);
+        let fresh = Jettison::with_busybox();
+        let text = format!("FROM busybox\nRUN echo 1 > /made\n{more}\n");
+        fresh.build(folder(&text, &[]).path(), &["-t", "base"]);
+        assert_eq!(again.ok(), fresh.build(child.path(), &[]), "{more}: what an empty store gives");
+    }
+}
+
 #[test]
 fn modes_and_owners_of_a_checkout_do_not_count_where_the_instruction_sets_them() {
     let jettison = Jettison::with_busybox();

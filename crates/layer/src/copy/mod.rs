@@ -87,7 +87,7 @@ pub enum CopyError {
 
 impl CopyError {
     fn io(action: &'static str, path: &[u8], errno: Errno) -> Self {
-        Self::Io { action, path: lossy(path), errno }
+        Self::Io { action, path: crate::error::shown(path), errno }
     }
 }
 
@@ -159,7 +159,8 @@ pub fn make_directories(
 }
 
 fn open(from: BorrowedFd<'_>, source: &Selected) -> Result<std::fs::File, CopyError> {
-    inside::open(from, &source.real, OFlags::RDONLY, inside::IN_ROOT)
+    // A pipe may have taken its place since it was selected.
+    inside::open(from, &source.real, OFlags::RDONLY | OFlags::NONBLOCK, inside::IN_ROOT)
         .map(std::fs::File::from)
         .map_err(|errno| CopyError::io("open", &source.real, errno))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{OFlags, Stat};
+use rustix::fs::{OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::known::{FileDigests, FileStat, FsIds, Moment, Seen};
@@ -211,12 +211,13 @@ impl Finder<'_> {
             pattern::check(component).map_err(|_| self.bad_pattern(path))?;
         }
         let base = pattern::unescape(&components[..first].join(&b'/'));
-        let Ok(root) = inside::open_dir(self.root, &base, IN_ROOT) else { return Ok(Vec::new()) };
+        let Some(root) = self.enter(self.root, &base, IN_ROOT, &base)? else { return Ok(Vec::new()) };
         let mut level = vec![Vec::new()];
         for component in &components[first..] {
             let mut next = Vec::new();
             for directory in level {
-                let Ok(opened) = inside::open_dir(root.as_fd(), &directory, inside::NO_LINKS) else {
+                let whole = inside::join(&base, &directory);
+                let Some(opened) = self.enter(root.as_fd(), &directory, inside::NO_LINKS, &whole)? else {
                     continue;
                 };
                 for name in inside::names(opened.as_fd()).map_err(Error::io("read", &directory))? {
@@ -228,6 +229,24 @@ impl Finder<'_> {
             level = next;
         }
         Ok(level.into_iter().map(|below| inside::join(&base, &below)).collect())
+    }
+
+    /// The directory `path` below `from`, in which a wildcard looks for names; `None` if there is none, or nothing in it
+    /// counts. One that may not be read is an error: it may hold what the wildcard means.
+    fn enter(
+        &self,
+        from: BorrowedFd<'_>,
+        path: &[u8],
+        resolve: ResolveFlags,
+        whole: &[u8],
+    ) -> Result<Option<OwnedFd>, SelectError> {
+        let ignore = self.selector.ignore;
+        match inside::open_dir(from, path, resolve) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(_) if ignore.excluded(whole) && !ignore.may_reinclude() => Ok(None),
+            Err(errno) => Err(Error::io("open", whole)(errno).into()),
+        }
     }
 
     /// The source at `path`, links followed; `None` if it, or a link that leads to it, is not there or ignored.

@@ -57,7 +57,7 @@ fn all_differ(keys: &[Key]) {
 #[test]
 fn content_and_input_count() {
     let copy = only_copy("FROM a\nCOPY x y\n");
-    let other_input = image_key(&digest("manifest"), &amd64());
+    let other_input = image_key(Some(&digest("manifest")), &amd64());
     all_differ(&[
         copy_key(&scratch_key(), &copy, &digest("a"), None),
         copy_key(&scratch_key(), &copy, &digest("b"), None),
@@ -195,12 +195,12 @@ fn platforms_and_digests_count() {
     let windows = Platform { os_version: Some("10".into()), ..platform("windows/amd64") };
     all_differ(&[
         scratch_key(),
-        image_key(&digest("a"), &platform("linux/amd64")),
-        image_key(&digest("b"), &platform("linux/amd64")),
-        image_key(&digest("a"), &platform("linux/arm/v6")),
-        image_key(&digest("a"), &platform("linux/arm/v7")),
-        image_key(&digest("a"), &platform("windows/amd64")),
-        image_key(&digest("a"), &windows),
+        image_key(Some(&digest("a")), &platform("linux/amd64")),
+        image_key(Some(&digest("b")), &platform("linux/amd64")),
+        image_key(Some(&digest("a")), &platform("linux/arm/v6")),
+        image_key(Some(&digest("a")), &platform("linux/arm/v7")),
+        image_key(Some(&digest("a")), &platform("windows/amd64")),
+        image_key(Some(&digest("a")), &windows),
     ]);
     let run = only_run("FROM a\nRUN x\n", &crate::support::options());
     let on = |text: &str| run_key(&scratch_key(), &run, &platform(text), &[], &[], 0);

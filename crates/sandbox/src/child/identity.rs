@@ -44,9 +44,7 @@ pub(super) fn resolve(root: BorrowedFd<'_>, user: &str) -> Result<User, Error> {
     let passwd = read(root, "etc/passwd").unwrap_or_default();
     let group = read(root, "etc/group").unwrap_or_default();
     let mut found = look_up(user, &passwd, &group)?;
-    let uid = found.uid.to_string();
-    let home =
-        lines(&passwd).find(|f| f.text(0) == uid || f.number(2) == found.uid).map(|f| f.text(5).to_owned());
+    let home = lines(&passwd).find(|f| f.number(2) == found.uid).map(|f| f.text(5).to_owned());
     found.home = home.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".to_owned());
     Ok(found)
 }
@@ -109,8 +107,9 @@ fn look_up(user: &str, passwd: &str, group: &str) -> Result<User, Error> {
     }
 }
 
+/// 4294967295 is no id: to the kernel it means "stay who you are", which is root.
 fn plain_id(text: &str) -> Option<u32> {
-    if text == "root" { Some(0) } else { text.parse().ok() }
+    if text == "root" { Some(0) } else { text.parse().ok().filter(|&id| id <= ID_MAX) }
 }
 
 fn look_up_in_files(
@@ -126,17 +125,20 @@ fn look_up_in_files(
 
     // An empty name in `:group` means root.
     let wanted = if name.is_empty() { "0" } else { name };
-    let line = lines(passwd).find(|f| f.text(0) == wanted || number(wanted) == Some(f.number(2)));
+    // A number is an id, even where somebody has it as a name (CVE-2016-3697 of runc).
+    let is_it = |f: &Fields<'_>, text: &str| number(text).map_or(f.text(0) == text, |id| id == f.number(2));
+    let line = lines(passwd).find(|f| is_it(f, wanted));
     let (uid, mut gid, matched) = match &line {
-        Some(fields) => (fields.number(2), fields.number(3), Some(fields.text(0))),
+        Some(fields) => {
+            let uid = in_range(fields.number(2)).ok_or_else(unknown_user)?;
+            (uid, in_range(fields.number(3)).ok_or_else(unknown_user)?, Some(fields.text(0)))
+        }
         None => (number(wanted).and_then(in_range).ok_or_else(unknown_user)?, 0, None),
     };
     if !group_name.is_empty() {
-        let wanted = number(group_name);
-        let line = lines(group).find(|f| f.text(0) == group_name || wanted == Some(f.number(2)));
-        gid = match line {
-            Some(fields) => fields.number(2),
-            None => wanted.and_then(in_range).ok_or_else(unknown_group)?,
+        gid = match lines(group).find(|f| is_it(f, group_name)) {
+            Some(fields) => in_range(fields.number(2)).ok_or_else(unknown_group)?,
+            None => number(group_name).and_then(in_range).ok_or_else(unknown_group)?,
         };
         return Ok((uid, gid, Vec::new()));
     }
@@ -219,6 +221,9 @@ mod tests {
             "app:nothing",
             "nobody:0",
             "5000000000",
+            "4294967295",
+            "4294967295:0",
+            "0:4294967295",
             "-1",
             "1042:staff",
         ];
@@ -230,7 +235,7 @@ mod tests {
         "app": 1001:1002 [10, 50, 1005]
         "1001": 1001:1002 [10, 50, 1005]
         "daemon": 1:1 []
-        "1044": 1045:1046 []
+        "1044": 1044:0 []
         "1042": 1042:0 []
         "app:staff": 1001:50 []
         "app:50": 1001:50 []
@@ -244,6 +249,9 @@ mod tests {
         "app:nothing": unable to find group nothing: no matching entries in group file
         "nobody:0": unable to find user nobody: no matching entries in passwd file
         "5000000000": unable to find user 5000000000: no matching entries in passwd file
+        "4294967295": unable to find user 4294967295: no matching entries in passwd file
+        "4294967295:0": unable to find user 4294967295: no matching entries in passwd file
+        "0:4294967295": unable to find group 4294967295: no matching entries in group file
         "-1": unable to find user -1: no matching entries in passwd file
         "1042:staff": 1042:50 []
         "#);

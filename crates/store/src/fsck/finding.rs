@@ -55,6 +55,8 @@ pub enum Finding {
         /// What is not there.
         missing: String,
     },
+    /// What the index says of an image of this name cannot be understood.
+    ImageRow(String),
     /// An image lacks a part.
     Image {
         /// Its name.
@@ -80,6 +82,9 @@ impl fmt::Display for Finding {
             Self::Rows { table, value, missing, .. } => {
                 write!(f, "{table} {value} speaks of {missing}, which is not there")
             }
+            Self::ImageRow(name) => {
+                write!(f, "what the index says of the image {name:?} cannot be understood")
+            }
             Self::Image { reference, missing } => write!(f, "the image {reference} lacks {missing}"),
         }
     }
@@ -101,7 +106,7 @@ impl Finding {
                 "removed; it is unpacked or built again"
             }
             Self::Rows { .. } => "forgotten",
-            Self::Image { .. } => "its name is taken away; pull or build it again",
+            Self::Image { .. } | Self::ImageRow(_) => "its name is taken away; pull or build it again",
         }
     }
 }
@@ -126,6 +131,9 @@ impl Store {
                 })
                 .map(drop),
             Finding::Image { reference, .. } => self.untag(reference).map(drop),
+            Finding::ImageRow(name) => self
+                .write(|transaction| transaction.execute("DELETE FROM images WHERE reference = ?1", [name]))
+                .map(drop),
         }
     }
 

@@ -45,8 +45,12 @@ impl Store {
     }
 
     pub(super) fn check_images(&self, sound: &Sound, report: &mut FsckReport) -> Result<()> {
-        for image in self.images()? {
+        for (name, record) in self.image_rows_as_they_are("ORDER BY reference", &[])? {
             report.images += 1;
+            let Some(image) = record else {
+                report.findings.push(Finding::ImageRow(name));
+                continue;
+            };
             let missing = self.missing_part(&image.descriptor, sound, &mut BTreeSet::new())?;
             if let Some(missing) = missing {
                 report.findings.push(Finding::Image { reference: image.reference, missing });

@@ -41,6 +41,10 @@ const SENT_TWICE_MAX: u64 = 300 << 20;
 pub fn run(setting: &Setting) -> Result<Found> {
     let mut found = Found::new("registry: pull and push through faults, and while it is killed");
     let mut registry = Registry::start(&setting.folder.join("registry"))?;
+    if setting.case == "large" {
+        large(setting, &registry, &mut found)?;
+        return Ok(found);
+    }
     let images = Images::new(setting, &registry)?;
     let start = Instant::now();
     let half = setting.limit / 2;

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 
 use self::recipe::Recipe;
 use super::random::Random;
-use super::{Found, Setting};
+use super::{Found, Setting, trial};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
 use crate::scratch;
@@ -27,6 +27,9 @@ const EDITS: u64 = 40;
 
 /// Longest time that a build may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(120);
+
+/// How a result begins that is none, whatever the other build gives.
+const CRASH: &str = "CRASH or hang";
 
 /// What a build depends on, besides the files.
 #[derive(Clone, Debug)]
@@ -45,17 +48,25 @@ pub fn run(setting: &Setting) -> Result<Found> {
         Found::new("keys: after each edit, the store that saw all before it against an empty one");
     let start = Instant::now();
     let mut index = 0;
-    while start.elapsed() < setting.limit {
+    while setting.goes_on(start, found.tried) {
         let folder = setting.folder.join(format!("keys-{index}"));
         let mut case = Case::new(setting, &folder, index)?;
         for edit in 0..EDITS {
-            if start.elapsed() > setting.limit {
+            if !setting.goes_on(start, found.tried) {
                 break;
             }
             case.round(edit, &mut found)?;
         }
         scratch::remove(&folder)?;
         index += 1;
+        if setting.times.is_some() {
+            println!(
+                "keys: {} edits, {} wrong, {:.0} s",
+                found.tried,
+                found.wrong.len(),
+                start.elapsed().as_secs_f64()
+            );
+        }
     }
     Ok(found)
 }
@@ -124,7 +135,7 @@ impl<'a> Case<'a> {
         } else {
             self.failed += 1;
         }
-        if warm != expected {
+        if warm != expected || warm.starts_with(CRASH) {
             found.fail(self.report(kind, &warm, &expected));
             // What follows would differ for the same reason.
             scratch::remove(self.warm.store())?;
@@ -218,18 +229,15 @@ impl<'a> Case<'a> {
     /// The digest, or the line that says why there is none.
     fn build(&self, jettison: &Jettison, more: &[&str]) -> Result<String> {
         jettison.quietly(["tag", &format!("base{}", self.inputs.base), "base"])?;
-        let start = Instant::now();
-        let output = process::captured(&mut self.command(jettison, more))?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let ended = trial::run(&mut self.command(jettison, more), BUILD_LIMIT)?;
+        if let Some(what) = ended.misbehaved() {
+            return Ok(format!("{CRASH}: {what}"));
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = said.lines().find(|line| line.contains("error")).unwrap_or(&said).trim().to_owned();
-        let crashed = output.status.code().is_none_or(|code| code > 100) || said.contains("panicked");
-        if crashed || start.elapsed() > BUILD_LIMIT {
-            return Ok(format!("CRASH or hang after {:.0} s: {said}", start.elapsed().as_secs_f64()));
+        if ended.succeeded() {
+            return Ok(ended.stdout.trim().to_owned());
         }
-        Ok(line)
+        let line = ended.stderr.lines().find(|line| line.contains("error")).unwrap_or(&ended.stderr);
+        Ok(line.trim().to_owned())
     }
 
     /// Starts a build and kills it after a random time.

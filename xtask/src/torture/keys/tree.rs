@@ -3,13 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, Mode, RenameFlags, XattrFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
 
 use crate::torture::random::Random;
 
@@ -64,10 +64,10 @@ const OF_CONTENT: &[Edit] = &[
     ("content, same size and mtime", same_size_and_time),
     ("content, same size and mtime", same_size_and_time),
     ("content by a renamed file, same size and mtime", renamed_same_size_and_time),
-    ("content", |path, _, random| fs::write(path, random.pick(CONTENTS))),
-    ("content appended", |path, _, _| File::options().append(true).open(path)?.write_all(b"+")),
+    ("content", |path, _, random| write(path, content(random))),
+    ("content appended", |path, _, _| open(path, OFlags::WRONLY | OFlags::APPEND)?.write_all(b"+")),
     ("content, mtime in the future", |path, _, random| {
-        fs::write(path, random.pick(CONTENTS))?;
+        write(path, content(random))?;
         set_time(path, SystemTime::now() + Duration::from_secs(86_400))
     }),
     ("mtime alone", |path, _, random| {
@@ -90,9 +90,9 @@ const OF_CONTENT: &[Edit] = &[
 ];
 
 const OF_NAMES: &[Edit] = &[
-    ("new file", |path, _, random| fs::write(beside(path, random), random.pick(CONTENTS))),
+    ("new file", |path, _, random| write(&beside(path, random), content(random))),
     ("new folder", |path, _, random| fs::create_dir(beside(path, random))),
-    ("new file in the folder", |path, _, random| fs::write(path.join(name(random)), random.pick(CONTENTS))),
+    ("new file in the folder", |path, _, random| write(&path.join(name(random)), content(random))),
     ("rename", |path, _, random| fs::rename(path, beside(path, random))),
     ("two names exchanged", |path, other, _| {
         Ok(rustix::fs::renameat_with(CWD, path, CWD, other, RenameFlags::EXCHANGE)?)
@@ -112,7 +112,7 @@ const OF_NAMES: &[Edit] = &[
     ("file against folder", |path, _, random| {
         if fs::symlink_metadata(path)?.is_dir() {
             fs::remove_dir_all(path)?;
-            fs::write(path, random.pick(CONTENTS))
+            write(path, content(random))
         } else {
             fs::remove_file(path)?;
             fs::create_dir(path)
@@ -130,7 +130,7 @@ const OF_NAMES: &[Edit] = &[
     ("pipe", |path, _, random| {
         Ok(rustix::fs::mknodat(CWD, beside(path, random), rustix::fs::FileType::Fifo, Mode::RUSR, 0)?)
     }),
-    ("rewritten with the same bytes", |path, _, _| fs::write(path, fs::read(path)?)),
+    ("rewritten with the same bytes", |path, _, _| write(path, &read(path)?)),
     ("nothing", |_, _, _| Ok(())),
 ];
 
@@ -141,7 +141,7 @@ pub fn edit(folder: &Path, random: &mut Random) -> String {
     let other = if all.is_empty() { folder.join("f") } else { random.pick(&all).clone() };
     let table = *random.pick(&[OF_CONTENT, OF_NAMES]);
     let (what, change) = random.pick::<Edit>(table);
-    // Reading a pipe would wait for a writer.
+    // There is nothing to edit in a pipe.
     let is_pipe = fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir() && !m.is_symlink());
     if is_pipe {
         let _ = fs::remove_file(&path);
@@ -173,19 +173,41 @@ fn name(random: &mut Random) -> &'static OsStr {
     OsStr::from_bytes(random.pick::<&[u8]>(NAMES))
 }
 
+fn content(random: &mut Random) -> &'static [u8] {
+    random.pick::<&[u8]>(CONTENTS)
+}
+
 fn beside(path: &Path, random: &mut Random) -> PathBuf {
     path.with_file_name(name(random))
 }
 
+/// Opens what lies at `path` itself: through a link (`/etc/passwd` is one of the targets) an edit would leave the folder,
+/// and a pipe of that name must not make us wait for somebody at its other end.
+fn open(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
+    Ok(rustix::fs::openat2(CWD, path, flags, mode, ResolveFlags::NO_SYMLINKS)?.into())
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OFlags::RDONLY)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC)?.write_all(bytes)
+}
+
 fn set_time(path: &Path, time: SystemTime) -> io::Result<()> {
-    File::open(path)?.set_modified(time)
+    open(path, OFlags::RDONLY)?.set_modified(time)
 }
 
 fn other_bytes(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    let mut bytes = fs::read(path)?;
+    let mut bytes = read(path)?;
     bytes.iter_mut().for_each(|byte| *byte ^= 1);
     Ok(bytes)
 }
@@ -193,7 +215,7 @@ fn other_bytes(path: &Path) -> io::Result<Vec<u8>> {
 fn same_size_and_time(path: &Path, _: &Path, _: &mut Random) -> io::Result<()> {
     let bytes = other_bytes(path)?;
     let time = fs::metadata(path)?.modified()?;
-    let mut file = File::options().write(true).open(path)?;
+    let mut file = open(path, OFlags::WRONLY)?;
     file.write_all(&bytes)?;
     file.set_modified(time)
 }
@@ -202,8 +224,35 @@ fn renamed_same_size_and_time(path: &Path, _: &Path, _: &mut Random) -> io::Resu
     let bytes = other_bytes(path)?;
     let before = fs::metadata(path)?;
     let new = path.with_file_name("renamed into place");
-    fs::write(&new, bytes)?;
+    write(&new, &bytes)?;
     fs::set_permissions(&new, Permissions::from_mode(before.mode() & 0o7777))?;
     set_time(&new, before.modified()?)?;
     fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_wait_for_nobody_and_stay_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("context"), folder.path().join("outside"));
+        fs::create_dir(&inside).unwrap();
+        fs::write(&outside, "as it was").unwrap();
+        plant(&inside).unwrap();
+        let mut random = Random::part(5, 0);
+        for _ in 0..4_000 {
+            edit(&inside, &mut random);
+            // Names that lead out and pipes whose other end nobody holds, again and again.
+            let _ = symlink(&outside, inside.join(name(&mut random)));
+            let _ = symlink("..", inside.join(name(&mut random)));
+            let pipe = inside.join(name(&mut random));
+            let _ = rustix::fs::mknodat(CWD, pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0);
+        }
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "as it was");
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["context", "outside"]);
+    }
 }
