@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Gives every file of the corpus to `entry`; the last one that is printed is the one that failed.
 #[allow(clippy::print_stdout, reason = "a panic must say which file it was")]
-pub fn replay(target: &str, entry: fn(&[u8])) {
+pub(crate) fn replay(target: &str, entry: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;
     for file in std::fs::read_dir(&folder).expect("the corpus is there") {

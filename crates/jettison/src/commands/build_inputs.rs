@@ -345,7 +345,9 @@ fn default_dockerfile(folder: &Path) -> Result<DockerfileSource, Failure> {
         let path = folder.join(name);
         let shown = || path.strip_prefix("./").unwrap_or(&path).display().to_string();
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return read_dockerfile(&path, shown()),
+            Ok(metadata) if metadata.is_file() || metadata.is_dir() => {
+                return read_dockerfile(&path, shown());
+            }
             // A pipe that was named with -f is read; one that only lies there would be waited for.
             Ok(_) => return Err(Failure::new(Kind::Dockerfile, format!("{} is no regular file", shown()))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -39,7 +39,7 @@ fn a_base_that_was_made_again_with_another_label_runs_nothing_again() {
         jettison.build(folder(&text, &[]).path(), &["-t", "base"])
     };
     let child = folder(
-        "FROM base\nRUN env > /env; id -u > /id; pwd > /pwd\nCOPY --from=base /made /copied\nCOPY f /f\nWORKDIR w\n",
+        "FROM base\nRUN env > /tmp/env; id -u > /tmp/id; pwd > /tmp/pwd\nCOPY --from=base /made /copied\nCOPY f /f\nWORKDIR w\n",
         &[("f", "1")],
     );
     let steps = |stderr: &str| {

@@ -38,8 +38,6 @@ pub struct Plan {
     often: u8,
     /// Faults that are still to come; none are after that.
     left: u32,
-    /// Only requests whose bodies have so many bytes.
-    body_bytes_min: u64,
     /// Tokens are wanted, and die early.
     pub tokens: bool,
     /// Mounts of blobs become uploads.
@@ -100,7 +98,7 @@ impl Plan {
     /// The plan of this number.
     pub fn new(index: usize, random: Random) -> Self {
         let (name, faults, often, left, [tokens, no_mounts, small_chunks]) = KINDS[index % COUNT];
-        Self { name, faults, often, left, body_bytes_min: 0, tokens, no_mounts, small_chunks, random }
+        Self { name, faults, often, left, tokens, no_mounts, small_chunks, random }
     }
 
     /// Nothing goes wrong.
@@ -110,7 +108,7 @@ impl Plan {
             faults: &[],
             often: 0,
             left: 0,
-            body_bytes_min: 0,
+
             tokens: false,
             no_mounts: false,
             small_chunks: false,
@@ -118,15 +116,9 @@ impl Plan {
         }
     }
 
-    /// One upload is cut after so many hundredths; then nothing goes wrong.
-    pub fn cut_once(faults: &'static [Fault], random: Random) -> Self {
-        Self { name: "one cut", faults, often: 100, left: 1, body_bytes_min: 1 << 30, ..Self::calm(random) }
-    }
-
-    /// What happens to the request at hand, whose body has so many bytes.
-    pub fn draw(&mut self, body_bytes: u64) -> Option<Fault> {
-        let is_meant = !self.faults.is_empty() && body_bytes >= self.body_bytes_min;
-        if !is_meant || self.left == 0 || self.random.below(100) >= usize::from(self.often) {
+    /// What happens to the request at hand.
+    pub fn draw(&mut self) -> Option<Fault> {
+        if self.faults.is_empty() || self.left == 0 || self.random.below(100) >= usize::from(self.often) {
             return None;
         }
         self.left -= 1;

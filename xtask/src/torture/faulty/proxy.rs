@@ -40,8 +40,6 @@ struct Shared {
     stop: AtomicBool,
     requests: AtomicU64,
     faults: AtomicU64,
-    /// Bytes of request bodies that came in.
-    uploaded: AtomicU64,
     tokens: AtomicU64,
     token_uses: AtomicU64,
     /// What must never happen.
@@ -49,13 +47,13 @@ struct Shared {
 }
 
 /// The head of a request or answer.
-struct Head {
+pub(super) struct Head {
     first: String,
     headers: Vec<(String, String)>,
 }
 
 impl Head {
-    fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
+    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut limited = reader.take(HEAD_BYTES_MAX);
         let mut lines = Vec::new();
         loop {
@@ -77,7 +75,7 @@ impl Head {
         Ok(Some(Self { first, headers: pairs.collect() }))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
@@ -86,7 +84,7 @@ impl Head {
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         self.get("content-length")?.parse().ok()
     }
 
@@ -98,7 +96,7 @@ impl Head {
         text + "\r\n"
     }
 
-    fn word(&self, index: usize) -> &str {
+    pub(super) fn word(&self, index: usize) -> &str {
         self.first.split(' ').nth(index).unwrap_or_default()
     }
 }
@@ -116,7 +114,6 @@ impl Proxy {
             stop: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             faults: AtomicU64::new(0),
-            uploaded: AtomicU64::new(0),
             tokens: AtomicU64::new(1),
             token_uses: AtomicU64::new(0),
             wrong: Mutex::new(Vec::new()),
@@ -134,11 +131,6 @@ impl Proxy {
     /// Requests and faults so far.
     pub fn counts(&self) -> (u64, u64) {
         (self.shared.requests.load(Ordering::Relaxed), self.shared.faults.load(Ordering::Relaxed))
-    }
-
-    /// Bytes of uploads that came in so far.
-    pub fn uploaded(&self) -> u64 {
-        self.shared.uploaded.load(Ordering::Relaxed)
     }
 
     /// What it saw that must never happen.
@@ -187,7 +179,7 @@ impl Shared {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let plan = lock(&self.plan).clone();
         let length = request.length().unwrap_or(0);
-        let fault = lock(&self.plan).draw(length);
+        let fault = lock(&self.plan).draw();
         if fault.is_some() {
             self.faults.fetch_add(1, Ordering::Relaxed);
         }
@@ -264,8 +256,7 @@ impl Shared {
             copy_chunked(reader, &mut upstream)?;
         } else {
             let wanted = request.length().unwrap_or(0);
-            let mut counted = Counted { inner: reader.take(cut.unwrap_or(wanted)), count: &self.uploaded };
-            io::copy(&mut counted, &mut upstream)?;
+            io::copy(&mut reader.take(cut.unwrap_or(wanted)), &mut upstream)?;
         }
         if cut.is_some() {
             // The registry sees a client that went away, and the client a registry that did.
@@ -373,19 +364,5 @@ fn copy_chunked(reader: &mut BufReader<TcpStream>, upstream: &mut TcpStream) -> 
         if length == 0 {
             return Ok(());
         }
-    }
-}
-
-/// Counts what goes through.
-struct Counted<'a, R> {
-    inner: R,
-    count: &'a AtomicU64,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let length = self.inner.read(out)?;
-        self.count.fetch_add(length as u64, Ordering::Relaxed);
-        Ok(length)
     }
 }

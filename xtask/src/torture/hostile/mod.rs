@@ -38,6 +38,8 @@ const CASE_LIMIT: Duration = Duration::from_secs(100);
 
 /// The store's disk.
 const DISK: &str = "size=192m,nr_inodes=400000";
+/// The same where everything is larger.
+const DISK_OF_LONG_RUN: &str = "size=1g,nr_inodes=2000000";
 
 /// A run that is at least so long makes everything larger.
 const LONG: Duration = Duration::from_secs(120);
@@ -119,13 +121,14 @@ pub fn run(setting: &Setting) -> Result<Found> {
         println!("skipped: hostile input needs root, for a small disk");
         return Ok(found);
     }
-    let disk = Disk::new(&setting.folder, DISK)?;
+    let is_long = setting.limit >= LONG;
+    let disk = Disk::new(&setting.folder, if is_long { DISK_OF_LONG_RUN } else { DISK })?;
     let store = setting.jettison.with_store(&disk.put(&setting.bases, "store")?);
     let canary = setting.folder.join("canary");
     fs::create_dir_all(&canary)?;
     fs::write(canary.join("canary"), "alive")?;
     let start = Instant::now();
-    let scale = if setting.limit >= LONG { 16 } else { 1 };
+    let scale = if is_long { 16 } else { 1 };
     let mut family = Family { setting, disk, store, canary, peak: (0, ""), longest: (Duration::ZERO, "") };
     for round in 0.. {
         for (index, maker) in kinds().enumerate() {
