@@ -33,8 +33,9 @@ use crate::scratch;
 /// Most memory that a command may have, whatever it is given, bytes. A dev build's own code counts with it.
 const PEAK_BYTES_MAX: u64 = 400 << 20;
 
-/// Longest time for a case.
+/// Longest time for a case, and for one of a long run, which may hold a million files.
 const CASE_LIMIT: Duration = Duration::from_secs(100);
+const CASE_LIMIT_OF_LONG_RUN: Duration = Duration::from_secs(300);
 
 /// The store's disk.
 const DISK: &str = "size=192m,nr_inodes=400000";
@@ -204,7 +205,8 @@ impl Family<'_> {
             if let Some(meanwhile) = meanwhile {
                 scope.spawn(|| meanwhile(&stop));
             }
-            let ended = trial::run(&mut command, CASE_LIMIT);
+            let is_long = self.setting.limit >= LONG;
+            let ended = trial::run(&mut command, if is_long { CASE_LIMIT_OF_LONG_RUN } else { CASE_LIMIT });
             stop.store(true, Ordering::Relaxed);
             ended
         })

@@ -242,7 +242,7 @@ mod tests {
         fs::write(&outside, "as it was").unwrap();
         plant(&inside).unwrap();
         let mut random = Random::part(5, 0);
-        for _ in 0..4_000 {
+        for _ in 0..1_000 {
             edit(&inside, &mut random);
             // Names that lead out and pipes whose other end nobody holds, again and again.
             let _ = symlink(&outside, inside.join(name(&mut random)));
