@@ -233,10 +233,11 @@ fn renamed_same_size_and_time(path: &Path, _: &Path, _: &mut Random) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn edits_wait_for_nobody_and_stay_in_their_folder() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Scratch::below(&std::env::temp_dir(), "jettison-edits").unwrap();
         let (inside, outside) = (folder.path().join("context"), folder.path().join("outside"));
         fs::create_dir(&inside).unwrap();
         fs::write(&outside, "as it was").unwrap();
