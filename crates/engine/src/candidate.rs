@@ -11,7 +11,7 @@ use jettison_dockerfile::Span;
 use jettison_oci::{Descriptor, Digest, ImageConfig, Platform, Reference};
 use jettison_plan::Fs;
 use jettison_store::{SnapshotId, Store};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 use crate::assemble::Documents;
 use crate::build::Build;
@@ -186,17 +186,22 @@ impl<'a> Candidate<'a> {
             let span = self.build.plan.steps[*step].span;
             let directory = &self.store().snapshot_directory(&info.id);
             let root = filesystem::open_directory(directory)?;
-            add_paths(root, span, &mut brought).map_err(|e| Error::io("read", directory)(e))?;
+            add_paths(&root, span, &mut brought).map_err(|e| Error::io("read", directory)(e))?;
         }
         Ok(brought)
     }
 }
 
 /// Notes every path below a snapshot's own directory that no later step brought again.
-fn add_paths(root: OwnedFd, span: Span, brought: &mut BTreeMap<Vec<u8>, Span>) -> std::io::Result<()> {
+fn add_paths(root: &OwnedFd, span: Span, brought: &mut BTreeMap<Vec<u8>, Span>) -> std::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut pending = vec![(root, Vec::new())];
-    while let Some((directory, path)) = pending.pop() {
+    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    // Paths and no descriptors: a folder may have more folders in it than a process may have files open.
+    let mut pending = vec![Vec::new()];
+    while let Some(path) = pending.pop() {
+        let place: &[u8] = if path.is_empty() { b"." } else { &path };
+        // A path that is longer than the kernel takes is nobody's.
+        let Ok(directory) = rustix::fs::openat2(root, place, flags, Mode::empty(), inside) else { continue };
         for (name, kind) in filesystem::entries(&directory)? {
             if brought.len() >= BROUGHT_MAX {
                 return Ok(());
@@ -206,10 +211,8 @@ fn add_paths(root: OwnedFd, span: Span, brought: &mut BTreeMap<Vec<u8>, Span>) -
                 path.push(b'/');
             }
             path.extend_from_slice(name.to_bytes());
-            if kind == FileType::Directory
-                && let Ok(below) = rustix::fs::openat(&directory, &name, flags, Mode::empty())
-            {
-                pending.push((below, path.clone()));
+            if kind == FileType::Directory {
+                pending.push(path.clone());
             }
             if kind != FileType::CharacterDevice {
                 brought.entry(path).or_insert(span);

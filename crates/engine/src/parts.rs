@@ -24,6 +24,8 @@ pub struct Part {
     pub what: String,
     /// Its files, bytes.
     pub bytes: u64,
+    /// Whether it is the base image.
+    pub is_base: bool,
 }
 
 /// A build stage that is not in the image.
@@ -71,12 +73,14 @@ impl Build<'_> {
         let mut parts = Vec::new();
         if let Fs::Image(image) = base {
             let what = self.plan.images[image].reference.familiar();
-            parts.push(Part { what, bytes: self.fs_bytes(base)?.unwrap_or(0) });
+            parts.push(Part { what, bytes: self.fs_bytes(base)?.unwrap_or(0), is_base: true });
         }
         let made = config.history.iter().filter(|entry| !entry.empty_layer);
         let made: Vec<&str> = made.map(|entry| entry.created_by.as_deref().unwrap_or_default()).collect();
         let own = made[made.len().saturating_sub(layers.len())..].iter();
-        parts.extend(own.zip(layers).map(|(what, bytes)| Part { what: (*what).to_owned(), bytes: *bytes }));
+        let part =
+            |(what, bytes): (&&str, &u64)| Part { what: (*what).to_owned(), bytes: *bytes, is_base: false };
+        parts.extend(own.zip(layers).map(part));
         Ok(parts)
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use jettison_layer::{self as layer, Kind, Limits};
 use jettison_oci::{Digest, Hasher};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::sbom;
 use crate::tree::NodeKind;
@@ -33,7 +33,7 @@ pub struct LayerUsage {
 }
 
 /// A file and its size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileUsage {
     /// Its path.
     pub path: String,
@@ -42,7 +42,7 @@ pub struct FileUsage {
 }
 
 /// The same content under several paths.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Duplicate {
     /// Where it lies.

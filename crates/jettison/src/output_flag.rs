@@ -20,11 +20,13 @@ pub(crate) struct Parsed {
     pub(crate) epoch_seconds: Option<i64>,
     /// Its registries may speak plain http, and certificates are not verified.
     pub(crate) insecure: bool,
+    /// Attestations are artifacts of OCI 1.1.
+    pub(crate) artifact: bool,
 }
 
 impl From<Output> for Parsed {
     fn from(output: Output) -> Self {
-        Self { output, annotations: Vec::new(), epoch_seconds: None, insecure: false }
+        Self { output, annotations: Vec::new(), epoch_seconds: None, insecure: false, artifact: false }
     }
 }
 
@@ -49,13 +51,13 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Failure> {
         }
     }
     let (annotations, epoch_seconds) = (std::mem::take(&mut spec.annotations), spec.epoch_seconds);
-    let insecure = spec.insecure;
+    let (insecure, artifact) = (spec.insecure, spec.artifact);
     let output = spec.output(text)?;
     let of_image = matches!(output, Output::Image { .. } | Output::Archive { .. });
     if !of_image && !annotations.is_empty() {
         return Err(usage(text, "only images have annotations"));
     }
-    Ok(Parsed { output, annotations, epoch_seconds, insecure })
+    Ok(Parsed { output, annotations, epoch_seconds, insecure, artifact })
 }
 
 /// `annotation[-TYPE][[PLATFORM]].KEY` as `[TYPE[PLATFORM]:]KEY`. Source: BuildKit `exptypes/annotations.go`.
@@ -93,6 +95,7 @@ struct Spec {
     delete: bool,
     digest_prefix: Option<Reference>,
     only_if_nameless: bool,
+    artifact: bool,
 }
 
 impl Spec {
@@ -141,6 +144,7 @@ impl Spec {
                 let level = value.parse().map_err(|_| usage(text, "compression-level is not a number"))?;
                 self.level = Some(level);
             }
+            "oci-artifact" => self.artifact = boolean(text, key, value)?,
             "platform-split" => self.platform_split = Some(boolean(text, key, value)?),
             "oci-mediatypes" => self.docker_types = !boolean(text, key, value)?,
             // True of everything that we write; there is nothing to switch.

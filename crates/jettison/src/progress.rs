@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use jettison_engine::{BuiltImage, event};
+use jettison_inspect::brought::Brought;
 use jettison_oci::Digest;
 use jettison_ui::record::{Record, Recorder};
 use jettison_ui::{self as ui, Mode, Origin, Screen, Size, State};
@@ -48,10 +49,10 @@ impl event::Sink for View {
     }
 }
 
-/// The last line of a build.
-pub(crate) fn print_summary(image: &BuiltImage) {
+/// The last lines of a build.
+pub(crate) fn print_summary(image: &BuiltImage, brought: Option<&Brought>) {
     // Nobody is left to tell if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "{}", ui::summary(image));
+    let _ = writeln!(std::io::stderr(), "{}", ui::summary(image, brought));
 }
 
 /// Shows `work` as one task with its transfers.

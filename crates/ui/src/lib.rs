@@ -30,7 +30,7 @@ pub use page::page;
 pub use painter::RESTORE;
 pub use plain::Plain;
 pub use rawjson::RawJson;
-pub use summary::{pull_time, summary};
+pub use summary::{cut_instruction, pull_time, summary};
 pub use verdict::verdict;
 pub use view::{Mode, Screen, View};
 pub use why::{chosen, why};

@@ -22,10 +22,11 @@ pub fn verdict(verdict: &Verdict, origin: &Origin, in_full: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     match verdict.outcome {
         Outcome::Starts => lines.push(Line::new(Tone::Good, "starts: ").then(Tone::Normal, program)),
-        Outcome::Unsure => lines.push(
-            Line::new(Tone::Warning, "cannot be sure that it starts and runs well: ")
-                .then(Tone::Normal, program),
-        ),
+        Outcome::Unsure => {
+            let words = "cannot be sure that it starts and runs well";
+            let program = if program.is_empty() { program } else { format!(": {program}") };
+            lines.push(Line::new(Tone::Warning, words).then(Tone::Normal, program));
+        }
         Outcome::CannotStart => {
             lines.push(Line::new(Tone::Bad, "━".repeat(RULE_COLUMNS)));
             let program = if program.is_empty() { program } else { format!(": {program}") };
@@ -137,6 +138,9 @@ mod tests {
         insta::assert_snapshot!(text(&unsure), @r"
         cannot be sure that it starts and runs well: /x (static): dlopen; `jettison verify` says more
         ");
+        let nothing = Finding { rule: "command-empty".into(), ..finding.clone() };
+        let library = Verdict { outcome: Outcome::Unsure, program: String::new(), findings: vec![nothing] };
+        insta::assert_snapshot!(text(&library), @"cannot be sure that it starts and runs well: command empty; `jettison verify` says more");
         let answers = Finding {
             weight: Weight::Note,
             rule: "run-answers".into(),

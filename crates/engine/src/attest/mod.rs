@@ -28,6 +28,10 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 const SPDX: &str = "https://spdx.dev/Document";
+const ARTIFACT_TYPE: &str = "application/vnd.docker.attestation.manifest.v1+json";
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// The content of an empty descriptor, and in base64.
+const EMPTY: (&[u8], &str) = (b"{}", "e30=");
 /// What BuildKit calls an image without a name.
 const UNNAMED: &str = "_";
 
@@ -38,6 +42,8 @@ pub struct Attestations {
     pub provenance: Option<Provenance>,
     /// What packages it holds.
     pub sbom: Option<Arc<dyn Lister>>,
+    /// Whether the manifest that holds them is an artifact of OCI 1.1, which names the image as its subject.
+    pub artifact: bool,
 }
 
 /// Lists packages.
@@ -143,7 +149,7 @@ impl Build<'_> {
                 layer.annotations.insert(PREDICATE_TYPE.to_owned(), predicate_type.to_owned());
                 layers.push(layer);
             }
-            let attached = self.attached(layers, &documents.manifest_descriptor.digest)?;
+            let attached = self.attached(layers, &documents.manifest_descriptor)?;
             Ok((Some(attached), Done::Ran))
         })
     }
@@ -159,8 +165,40 @@ impl Build<'_> {
     }
 
     /// The manifest over the statements, with the descriptor that says whom it belongs to.
-    fn attached(&self, layers: Vec<Descriptor>, image: &Digest) -> Result<(Descriptor, Manifest), Error> {
+    fn attached(&self, layers: Vec<Descriptor>, image: &Descriptor) -> Result<(Descriptor, Manifest), Error> {
         let store = self.images.store;
+        let (config, extra) = if self.request.attestations.artifact {
+            let (digest, size) = store.put_blob(EMPTY.0)?;
+            let mut config = Descriptor::new(EMPTY_TYPE, digest, size);
+            config.extra.insert("data".to_owned(), json!(EMPTY.1));
+            let subject = Descriptor { platform: Some(self.plan.platform.clone()), ..image.clone() };
+            let extra =
+                [("artifactType".to_owned(), json!(ARTIFACT_TYPE)), ("subject".to_owned(), json!(subject))];
+            (config, BTreeMap::from(extra))
+        } else {
+            (self.placeholder_config(&layers)?, BTreeMap::new())
+        };
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(media_type::OCI_MANIFEST.to_owned()),
+            config,
+            layers,
+            annotations: BTreeMap::new(),
+            extra,
+        };
+        let bytes = to_canonical_json(&manifest);
+        let (digest, size) = store.put_blob(&bytes)?;
+        let mut descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest, size);
+        descriptor.platform = Some(Platform::new("unknown", "unknown", None));
+        descriptor.annotations = BTreeMap::from([
+            ("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned()),
+            ("vnd.docker.reference.digest".to_owned(), image.digest.to_string()),
+        ]);
+        Ok((descriptor, manifest))
+    }
+
+    /// The config of an image that nobody starts, for registries that take nothing else.
+    fn placeholder_config(&self, layers: &[Descriptor]) -> Result<Descriptor, Error> {
         let config = ImageConfig {
             architecture: "unknown".to_owned(),
             os: "unknown".to_owned(),
@@ -171,25 +209,8 @@ impl Build<'_> {
             },
             ..ImageConfig::default()
         };
-        let config = to_canonical_json(&config);
-        let (config_digest, config_size) = store.put_blob(&config)?;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: Some(media_type::OCI_MANIFEST.to_owned()),
-            config: Descriptor::new(media_type::OCI_CONFIG, config_digest, config_size),
-            layers,
-            annotations: BTreeMap::new(),
-            extra: BTreeMap::new(),
-        };
-        let bytes = to_canonical_json(&manifest);
-        let (digest, size) = store.put_blob(&bytes)?;
-        let mut descriptor = Descriptor::new(media_type::OCI_MANIFEST, digest, size);
-        descriptor.platform = Some(Platform::new("unknown", "unknown", None));
-        descriptor.annotations = BTreeMap::from([
-            ("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned()),
-            ("vnd.docker.reference.digest".to_owned(), image.to_string()),
-        ]);
-        Ok((descriptor, manifest))
+        let (digest, size) = self.images.store.put_blob(&to_canonical_json(&config))?;
+        Ok(Descriptor::new(media_type::OCI_CONFIG, digest, size))
     }
 }
 

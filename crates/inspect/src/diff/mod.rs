@@ -35,6 +35,8 @@ struct Entry {
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     content: Option<Digest>,
     is_implied: bool,
+    /// Whether it is a further name of a file, whose bytes count under another one.
+    is_further_name: bool,
 }
 
 impl merged::Item for Entry {
@@ -53,7 +55,12 @@ impl merged::Item for Entry {
             xattrs: Vec::new(),
             content: None,
             is_implied: true,
+            is_further_name: false,
         }
+    }
+
+    fn linked(&self) -> Self {
+        Self { is_further_name: true, ..self.clone() }
     }
 }
 
@@ -190,15 +197,16 @@ impl Listing {
                 xattrs: entry.xattrs.clone(),
                 content: if is_file { Some(digest(content).map_err(layer::Error::Read)?) } else { None },
                 is_implied: false,
+                is_further_name: false,
             })
         })?;
         self.entries.add(layer, &mut |_| ());
         Ok(())
     }
 
-    /// Bytes of all files; each name of a file counts.
+    /// Bytes of all files, each once, however many names it has.
     pub fn bytes(&self) -> u64 {
-        self.entries.iter().map(|(_, entry)| entry.bytes()).sum()
+        self.entries.iter().filter(|(_, entry)| !entry.is_further_name).map(|(_, entry)| entry.bytes()).sum()
     }
 
     /// What differs from here to `other`. With `times`, entries that differ in nothing else are listed, too.

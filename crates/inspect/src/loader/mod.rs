@@ -215,6 +215,31 @@ pub fn finds(
     names.iter().map(is_found).collect()
 }
 
+/// For each of `names` as in [`finds`]: what keeps dlopen from loading it with all that it needs; `None` if it is not even
+/// found.
+pub fn opens(
+    view: &View<'_>,
+    family: Family,
+    start: &Start<'_>,
+    closure: &Closure,
+    names: &[(usize, &[u8])],
+) -> io::Result<Vec<Option<Vec<Problem>>>> {
+    let order = order(view, family, start)?;
+    let mut answers = Vec::new();
+    for (requester, name) in names {
+        let mut search = Search { objects: closure.objects.clone(), problems: Vec::new() };
+        search.need(&*order, *requester, name)?;
+        let is_found = search.problems.is_empty();
+        search.run(&*order, closure.objects.len())?;
+        if family == Family::Glibc {
+            search.check_versions();
+        }
+        search.problems.retain(|problem| !closure.problems.contains(problem));
+        answers.push(is_found.then_some(search.problems));
+    }
+    Ok(answers)
+}
+
 fn order<'a>(view: &'a View<'a>, family: Family, start: &Start<'a>) -> io::Result<Box<dyn Order + 'a>> {
     let opener = Opener {
         view,
@@ -252,7 +277,7 @@ pub fn closure(view: &View<'_>, family: Family, start: &Start<'_>) -> io::Result
         problems: Vec::new(),
     };
     search.objects[1].names.insert(0, name.to_vec());
-    search.run(&*order)?;
+    search.run(&*order, 0)?;
     if family == Family::Glibc {
         search.check_versions();
     }
@@ -269,8 +294,9 @@ struct Search {
 }
 
 impl Search {
-    fn run(&mut self, order: &dyn Order) -> io::Result<()> {
-        let mut next = 0;
+    /// Follows what the objects need, from the one with this index on.
+    fn run(&mut self, order: &dyn Order, first: usize) -> io::Result<()> {
+        let mut next = first;
         while next < self.objects.len() {
             let needed =
                 self.objects[next].dynamic().map(|dynamic| dynamic.needed.clone()).unwrap_or_default();

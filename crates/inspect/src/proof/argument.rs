@@ -41,7 +41,9 @@ impl Proof<'_> {
                 if !self.is_in_volume(&path) {
                     let place = format!("/{}", String::from_utf8_lossy(&words::cleaned(&path)));
                     let message = format!("{name} is asked to run {}, and there is no {place}", names[0]);
-                    self.warning("argument-missing", subject, message);
+                    let file = place.rsplit('/').next().unwrap_or(&place).to_owned();
+                    self.warning("argument-missing", subject, message)
+                        .fix("copy it there", format!("COPY {file} {place}"));
                 }
             }
             Some(Wanted::Command(command)) => {
@@ -50,7 +52,8 @@ impl Proof<'_> {
                 }
                 let message =
                     format!("{name} is asked to run {command}, which is not in the image or not on PATH");
-                self.warning("argument-missing", subject, message);
+                let fixes = self.ways_to_program(&command)?;
+                self.warning("argument-missing", subject, message).fixes.extend(fixes);
             }
             Some(Wanted::PackageScript(script)) => self.package_script(&name, &script)?,
         }
@@ -77,14 +80,20 @@ impl Proof<'_> {
         let subject = self.subject.clone();
         let Some(text) = self.view.read(&self.absolute("package.json"), PACKAGE_BYTES_MAX)? else {
             let message = format!("{tool} is asked to run {script}, and WORKDIR has no package.json");
-            self.warning("argument-missing", subject, message);
+            let folder = String::from_utf8_lossy(&self.working_directory).into_owned();
+            self.warning("argument-missing", subject, message)
+                .fix("copy it there", format!("COPY package.json {}/", folder.trim_end_matches('/')))
+                .fix("or name the folder that has it", "WORKDIR /app");
             return Ok(());
         };
         let Ok(package) = serde_json::from_slice::<serde_json::Value>(&text) else { return Ok(()) };
         let has_default = script == "start" && self.view.exists(&self.absolute("server.js"))?;
         if package["scripts"][script].is_null() && !has_default {
             let message = format!("{tool} is asked to run {script}, which package.json does not have");
-            self.warning("argument-missing", subject, message);
+            self.warning("argument-missing", subject, message).fix(
+                "add it to package.json",
+                format!("\"scripts\": {{ \"{script}\": \"node server.js\" }}"),
+            );
         }
         Ok(())
     }

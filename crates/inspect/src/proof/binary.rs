@@ -11,6 +11,9 @@ use crate::elf::{Elf, Machine};
 use crate::loader::{Closure, Family, Problem, Start, closure};
 use crate::tree::{Place, Walk};
 
+/// What helps where files say too little.
+const TRY: (&str, &str) = ("try it", "jettison verify --run IMAGE");
+
 /// How well a file fits a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
@@ -76,7 +79,8 @@ impl Proof<'_> {
         let elf = match self.view.elf(place)? {
             Ok(elf) => elf,
             Err(error) => {
-                self.error("elf-damaged", subject, format!("{path}: {error}"));
+                self.error("elf-damaged", subject, format!("{path}: {error}"))
+                    .fix("make it again", "jettison build --no-cache …");
                 return Ok(program("damaged".to_owned(), None));
             }
         };
@@ -85,7 +89,8 @@ impl Proof<'_> {
                 "not-a-program",
                 subject,
                 format!("{path} is an ELF file, but no program (an object file?)"),
-            );
+            )
+            .fix("link it into a program", format!("RUN cc {path} -o /program"));
             return Ok(program("no program".to_owned(), None));
         }
         self.machine(&path, elf.machine);
@@ -93,7 +98,7 @@ impl Proof<'_> {
             if elf.dynamic.as_ref().is_some_and(|dynamic| !dynamic.needed.is_empty()) {
                 let message =
                     format!("{path} needs libraries but names no loader: a library, not a program?");
-                self.warning("loader-missing", subject, message);
+                self.warning("loader-missing", subject, message).fix(TRY.0, TRY.1);
             }
             return Ok(program("static".to_owned(), None));
         };
@@ -105,7 +110,7 @@ impl Proof<'_> {
                 "{path} uses {}, whose way of finding libraries is not known here",
                 String::from_utf8_lossy(loader)
             );
-            self.warning("loader-unknown", subject, message);
+            self.warning("loader-unknown", subject, message).fix(TRY.0, TRY.1);
             return Ok(program("dynamic".to_owned(), None));
         };
         let start = Start {
@@ -141,7 +146,8 @@ impl Proof<'_> {
                 let message = format!(
                     "{path} is for {is}, the image for {wanted}: some machines run both, some do not"
                 );
-                self.warning("machine-wrong", subject, message);
+                self.warning("machine-wrong", subject, message)
+                    .fix("say that the image is for it", format!("jettison build --platform linux/{is} …"));
             }
             Fit::No => {
                 let message = format!("{path} is for {is}, the image for {wanted}: exec format error");
@@ -188,11 +194,9 @@ impl Proof<'_> {
             Ok(_) => return Ok(Some(found)),
             Err(error) => format!("is {error}"),
         };
-        self.error(
-            "loader-broken",
-            Subject::File(name.clone()),
-            format!("the loader {name} of {path} {broken}"),
-        );
+        let fixes = self.ways_to_libraries(place, elf, &[])?;
+        let message = format!("the loader {name} of {path} {broken}");
+        self.error("loader-broken", Subject::File(name.clone()), message).fixes.extend(fixes);
         Ok(None)
     }
 
@@ -213,7 +217,10 @@ impl Proof<'_> {
                 Problem::Broken { path, wanted_by, reason } => {
                     let path = text(path);
                     let message = format!("{} needs {path}, which is {reason}", text(wanted_by));
-                    self.error("library-broken", Subject::File(path), message);
+                    let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+                    let family = closure.objects.get(1).and_then(|loader| Family::of(&loader.path));
+                    let fix = self.install(&[&name], family.unwrap_or(Family::Glibc))?;
+                    self.error("library-broken", Subject::File(path), message).fixes.push(fix);
                 }
                 Problem::Version { version, library, wanted_by } => {
                     versions.entry((text(library), text(wanted_by))).or_default().push(text(version));
@@ -221,7 +228,8 @@ impl Proof<'_> {
                 Problem::TooMany => {
                     let message =
                         format!("{} loads more libraries than can be looked at", shown(&place.path));
-                    self.warning("library-missing", Subject::File(shown(&place.path)), message);
+                    self.warning("library-missing", Subject::File(shown(&place.path)), message)
+                        .fix(TRY.0, TRY.1);
                 }
             }
         }
@@ -271,6 +279,9 @@ impl Proof<'_> {
             Err(_) => Vec::new(),
         };
         fixes.extend(super::remedy::base_with_version(&newest));
+        if fixes.is_empty() {
+            fixes.push(super::remedy::same_base());
+        }
         self.error("version-missing", Subject::File(wanted_by.to_owned()), message).fixes.extend(fixes);
         Ok(())
     }
@@ -300,7 +311,11 @@ impl Proof<'_> {
                 let message = format!(
                     "{name} is to be preloaded and is not in the image: the loader goes on without it"
                 );
-                self.warning("preload-missing", subject, message);
+                let text = match &subject {
+                    Subject::File(list) => format!("RUN rm {list}"),
+                    _ => "ENV LD_PRELOAD=".to_owned(),
+                };
+                self.warning("preload-missing", subject, message).fix("preload nothing", text);
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::{Finding, Program, Proof, Subject, shown, words};
+use super::{Finding, Fix, Program, Proof, Subject, shown, words};
 use crate::tree::{Place, Walk, read_start};
 
 /// Bytes of a file that the kernel looks at. Source: Linux BINPRM_BUF_SIZE.
@@ -49,7 +49,9 @@ impl Proof<'_> {
             Failure::Missing => self.command_missing(argv, depth),
             Failure::Directory(path) => {
                 let message = format!("{name} is a directory: {}", shown(&path));
-                self.error("command-not-executable", subject, message);
+                let words = self.keyword().words(format!("{}/program", shown(&path)));
+                let text = format!("{} {}", self.keyword(), words::exec_form(&words));
+                self.error("command-not-executable", subject, message).fix("name the program in it", text);
                 Ok(None)
             }
             Failure::NotExecutable(place) => {
@@ -67,7 +69,8 @@ impl Proof<'_> {
                 Ok(None)
             }
             Failure::Loop => {
-                self.error("command-not-found", subject, format!("{name}: symbolic links in a circle"));
+                self.error("command-not-found", subject, format!("{name}: symbolic links in a circle"))
+                    .fix("let the link lead to the program", format!("RUN ln -sfn /path/to/program {name}"));
                 Ok(None)
             }
         }
@@ -110,7 +113,8 @@ impl Proof<'_> {
         if start.starts_with(b"#!") {
             if depth >= SCRIPTS_MAX {
                 let message = format!("{}: scripts that run scripts, too deep", shown(&place.path));
-                self.error("script-too-deep", Subject::File(shown(&place.path)), message);
+                self.error("script-too-deep", Subject::File(shown(&place.path)), message)
+                    .fix("name the interpreter at the end of the chain itself", "#!/bin/sh");
                 return Ok(None);
             }
             return self.script(place, &start, depth);
@@ -119,14 +123,26 @@ impl Proof<'_> {
             return self.binary(place).map(Some);
         }
         let path = shown(&place.path);
-        let what = if start.is_empty() { "is empty" } else { "is neither an ELF file nor begins with #!" };
+        let what = match &start[..] {
+            [] => "is empty",
+            [b'M', b'Z', ..] => "is a program for Windows",
+            [0xcf, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => {
+                "is a program for macOS (or a Java class)"
+            }
+            _ => "is neither an ELF file nor begins with #!",
+        };
         let finding = self.error(
             "not-a-program",
             Subject::File(path.clone()),
             format!("{path} {what}, so the kernel refuses it: exec format error"),
         );
-        if start.is_ascii() && !start.is_empty() {
+        if start.is_ascii() && !start.is_empty() && !start.starts_with(b"MZ") {
             finding.fix("if it is a shell script, say so in its first line", "#!/bin/sh");
+        } else {
+            finding.fix(
+                "compile it in a stage of this Dockerfile (replace `build` by its name)",
+                format!("COPY --from=build {path} {path}"),
+            );
         }
         Ok(None)
     }
@@ -189,12 +205,17 @@ impl Proof<'_> {
         let subject = self.subject.clone();
         if name.contains('/') && self.is_in_volume(&self.absolute(name)) {
             let message = format!("{message}, only in a volume, which may have it");
-            self.warning("command-not-found", subject, message);
+            let fixes = self.ways_to_program(name)?;
+            self.warning("command-not-found", subject, message).fixes.extend(fixes);
             return Ok(None);
         }
         let keyword = self.keyword();
+        let Some(place) = meant else {
+            let fixes = self.ways_to_program(name)?;
+            self.error("command-not-found", subject, message).fixes.extend(fixes);
+            return Ok(None);
+        };
         let finding: &mut Finding = self.error("command-not-found", subject, message);
-        let Some(place) = meant else { return Ok(None) };
         let path = shown(&place.path);
         let words = keyword.words(path.clone());
         finding.message.push_str(&format!("; did you mean {path}?"));
@@ -203,6 +224,29 @@ impl Proof<'_> {
             self.not_executable(&path, &place);
         }
         self.program(&place, depth)
+    }
+
+    /// How a program gets into the image that is nowhere in it.
+    pub(super) fn ways_to_program(&self, name: &str) -> io::Result<Vec<Fix>> {
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let mut fixes: Vec<Fix> = self.package_of_program(file)?.into_iter().collect();
+        let absolute = self.absolute(name);
+        let place = if name.contains('/') && !self.is_in_volume(&absolute) {
+            shown(&words::cleaned(&absolute))
+        } else {
+            let path = self.search_path();
+            let folder = path.iter().find(|folder| **folder == "/usr/local/bin").or(path.last());
+            format!("{}/{file}", folder.unwrap_or(&"").trim_end_matches('/'))
+        };
+        let how = if fixes.is_empty() { "bring it" } else { "or bring it" };
+        fixes.push(Fix {
+            how: format!("{how} (replace `build` by the stage that has it)"),
+            text: format!("COPY --from=build --chmod=755 {place} {place}"),
+        });
+        if self.subject == Subject::Healthcheck {
+            fixes.push(Fix { how: "or do without".to_owned(), text: "HEALTHCHECK NONE".to_owned() });
+        }
+        Ok(fixes)
     }
 
     /// The instruction that names the program, and its words.

@@ -8,7 +8,7 @@ use super::doubt::{family, mentions, text};
 use super::{Proof, Severity, Subject, shown};
 use crate::elf::dlopen::{Priority, Wanted, read};
 use crate::elf::library_names;
-use crate::loader::{Closure, Object, Start, finds};
+use crate::loader::{Closure, Object, Problem, Start, finds, opens};
 use crate::tree::Place;
 
 /// Names that are shown.
@@ -59,13 +59,16 @@ impl Proof<'_> {
     fn noted(&mut self, closure: &Closure, index: usize, name: &str, wanted: &[Wanted]) -> io::Result<()> {
         let names = wanted.iter().flat_map(|library| &library.soname);
         let names: Vec<(usize, &[u8])> = names.map(|name| (index, name.as_bytes())).collect();
-        let mut found = self.finds(closure, &names)?.into_iter();
+        let mut found = self.opens(closure, &names)?.into_iter();
         for library in wanted {
-            // All of them are asked for, so that the answers stay in step.
-            let is_there = found.by_ref().take(library.soname.len()).fold(false, |any, this| any | this);
-            if is_there {
-                continue;
-            }
+            // All of them are asked for, so that the answers stay in step. The first that is there is the one that counts.
+            let answers: Vec<Option<Vec<Problem>>> = found.by_ref().take(library.soname.len()).collect();
+            let opened = library.soname.iter().zip(answers).find_map(|(name, answer)| Some((name, answer?)));
+            let (lacks, missing) = match opened {
+                Some((_, problems)) if problems.is_empty() => continue,
+                Some((soname, problems)) => (Some(soname), lacking(&problems)),
+                None => (None, library.soname.iter().take(1).cloned().collect()),
+            };
             let severity = match library.priority {
                 Priority::Suggested => Severity::Note,
                 Priority::Recommended | Priority::Required => Severity::Warning,
@@ -74,12 +77,19 @@ impl Proof<'_> {
                 "" => String::new(),
                 feature => format!(" for {feature}"),
             };
-            let one_of = library.soname.join(" or ");
-            let message = format!("dlopen: {name} loads {one_of}{what}, and the image does not have it");
-            let packages = self.packages(&library.soname.iter().take(1).collect::<Vec<_>>())?;
+            let message = match lacks {
+                None => {
+                    let one_of = library.soname.join(" or ");
+                    format!("dlopen: {name} loads {one_of}{what}, and the image does not have it")
+                }
+                Some(soname) => format!(
+                    "dlopen: {name} loads {soname}{what}, which needs {}, and the image does not have it",
+                    missing.join(", ")
+                ),
+            };
+            let fix = self.install(&missing.iter().collect::<Vec<_>>(), family(closure))?;
             let path = shown(&closure.objects[index].place.path);
-            let finding = self.find("dlopen-missing", severity, Subject::File(path), message);
-            finding.fixes.extend(packages);
+            self.find("dlopen-missing", severity, Subject::File(path), message).fixes.push(fix);
         }
         Ok(())
     }
@@ -110,15 +120,46 @@ impl Proof<'_> {
     }
 
     fn finds(&self, closure: &Closure, names: &[(usize, &[u8])]) -> io::Result<Vec<bool>> {
-        let [program, loader, ..] = &closure.objects[..] else { return Ok(vec![false; names.len()]) };
-        let start = Start {
+        match self.start_of(closure) {
+            Some(start) => finds(&self.view, family(closure), &start, closure, names),
+            None => Ok(vec![false; names.len()]),
+        }
+    }
+
+    fn opens(&self, closure: &Closure, names: &[(usize, &[u8])]) -> io::Result<Vec<Option<Vec<Problem>>>> {
+        match self.start_of(closure) {
+            Some(start) => opens(&self.view, family(closure), &start, closure, names),
+            None => Ok(vec![None; names.len()]),
+        }
+    }
+
+    /// How the program of a closure was started.
+    fn start_of<'b>(&'b self, closure: &'b Closure) -> Option<Start<'b>> {
+        let [program, loader, ..] = &closure.objects[..] else { return None };
+        Some(Start {
             program: &program.place,
             elf: program.elf.clone(),
             loader: (&loader.path, &loader.place),
             library_path: self.variable("LD_LIBRARY_PATH").map(str::as_bytes),
             working_directory: &self.working_directory,
             identity: &self.identity,
-        };
-        finds(&self.view, family(closure), &start, closure, names)
+        })
     }
+}
+
+/// What is missing, by name; versions with the library that lacks them.
+fn lacking(problems: &[Problem]) -> Vec<String> {
+    let mut names: Vec<String> = problems
+        .iter()
+        .filter_map(|problem| match problem {
+            Problem::Missing { name, .. } => Some(text(name)),
+            Problem::Broken { path, .. } => Some(text(path)),
+            Problem::Version { version, library, .. } => {
+                Some(format!("{} of {}", text(version), text(library)))
+            }
+            Problem::TooMany => None,
+        })
+        .collect();
+    names.dedup();
+    names
 }

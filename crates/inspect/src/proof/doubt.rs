@@ -145,7 +145,9 @@ impl Proof<'_> {
                     "name service: {function} loads {library} with this glibc, and it is not in the image; look-ups of \
                      users or hosts fail"
                 );
-                self.warning("name-service", Subject::File(text(&program.path)), message);
+                let subject = Subject::File(text(&program.path));
+                let (stage, path) = self.beside_libc(closure, library)?;
+                bring(self.warning("name-service", subject, message), stage, &path);
             }
         }
         Ok(())
@@ -160,7 +162,9 @@ impl Proof<'_> {
             let is_loaded = closure.objects.iter().any(|object| object.name() == library.as_bytes());
             if mentions(program, function) && !is_loaded && !self.is_library(closure, library)? {
                 let message = format!("{library} is loaded {when}, and it is not in the image");
-                self.warning("library-loaded-later", Subject::File(text(&program.path)), message);
+                let (stage, path) = self.beside_libc(closure, library)?;
+                let subject = Subject::File(text(&program.path));
+                bring(self.warning("library-loaded-later", subject, message), stage, &path);
             }
         }
         if mentions(program, "iconv_open") {
@@ -170,10 +174,24 @@ impl Proof<'_> {
             }
             if !found {
                 let message = "conversions: iconv is used, and the image has no gconv modules; only UTF-8 and ASCII work";
-                self.find("iconv", Severity::Note, Subject::File(text(&program.path)), message.to_owned());
+                let (stage, path) = self.beside_libc(closure, "gconv")?;
+                let subject = Subject::File(text(&program.path));
+                bring(self.find("iconv", Severity::Note, subject, message.to_owned()), stage, &path);
             }
         }
         Ok(())
+    }
+
+    /// Where something lies beside the C library, and the stage of the program if that has it.
+    fn beside_libc(&self, closure: &Closure, name: &str) -> io::Result<(Option<String>, String)> {
+        let libc = closure.objects.iter().find(|object| object.name() == b"libc.so.6");
+        let default = closure.default_directories.first().map(|directory| text(directory));
+        let folder = match libc.map(|libc| text(&libc.path)) {
+            Some(path) => path.rsplit_once('/').map(|(folder, _)| folder.to_owned()),
+            None => default,
+        };
+        let path = format!("{}/{name}", folder.unwrap_or_default());
+        Ok((self.stage_with(&closure.objects[0].place, &path)?, path))
     }
 
     fn is_library(&self, closure: &Closure, name: &str) -> io::Result<bool> {

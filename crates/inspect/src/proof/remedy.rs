@@ -11,6 +11,21 @@ use crate::tree::{Identity, Place, View};
 
 /// Largest `os-release` that is read, bytes.
 const RELEASE_BYTES_MAX: u64 = 64 << 10;
+/// Programs whose packages are called as they are, in every distribution.
+const SAME_NAME: [&str; 10] =
+    ["bash", "curl", "git", "jq", "nginx", "perl", "python3", "ruby", "socat", "wget"];
+/// Libraries whose packages in Debian are not called by its rule. Source: packages of Debian 12.
+const OWN_NAMES: &[(&str, &str)] = &[
+    ("libz.so.1", "zlib1g"),
+    ("libcrypto.so.3", "libssl3"),
+    ("libcrypto.so.1.1", "libssl1.1"),
+    ("libxml2.so.2", "libxml2"),
+    ("libglib-2.0.so", "libglib2.0-0"),
+    ("libgobject-2.0.so", "libglib2.0-0"),
+    ("libgio-2.0.so", "libglib2.0-0"),
+    ("libgmodule-2.0.so", "libglib2.0-0"),
+    ("libdb-5.3.so", "libdb5.3"),
+];
 /// Releases of Debian by the glibc that they have. Source: packages of `libc6`.
 const DEBIAN: &[(&[u32], &str)] = &[(&[2, 36], "debian:12-slim"), (&[2, 41], "debian:13-slim")];
 
@@ -37,7 +52,8 @@ impl Proof<'_> {
         }
         let missing: Vec<&String> = missing.iter().filter(|name| !is_in_every_base(name)).collect();
         if !missing.is_empty() {
-            fixes.extend(self.packages(&missing)?);
+            let family = elf.interpreter.as_deref().and_then(Family::of).unwrap_or(Family::Glibc);
+            fixes.push(self.install(&missing, family)?);
             return Ok(fixes);
         }
         let base = match elf.interpreter.as_deref().and_then(Family::of) {
@@ -49,11 +65,48 @@ impl Proof<'_> {
             how: format!("{}use a base that has them", if fixes.is_empty() { "" } else { "or " }),
             text: format!("FROM {base}"),
         }));
+        if fixes.is_empty() {
+            fixes.push(same_base());
+        }
         Ok(fixes)
     }
 
-    /// The package manager's words for libraries.
-    pub(super) fn packages(&self, missing: &[&String]) -> io::Result<Option<Fix>> {
+    /// Libraries from packages: those of the image's distribution, or of a base that has a package manager.
+    pub(super) fn install(&self, missing: &[&String], family: Family) -> io::Result<Fix> {
+        if let Some(fix) = self.packages(missing)? {
+            return Ok(fix);
+        }
+        let list = |name: &dyn Fn(&String) -> String| {
+            missing.iter().map(|library| name(library)).collect::<Vec<_>>().join(" ")
+        };
+        let text = match family {
+            Family::Musl => {
+                format!("FROM alpine\nRUN apk add --no-cache {}", list(&|library| format!("so:{library}")))
+            }
+            Family::Glibc => {
+                format!("FROM debian:stable-slim\nRUN {}", apt_get(&list(&|library| debian_package(library))))
+            }
+        };
+        let how = "use a base with packages that have them (names by the distribution's rule)".to_owned();
+        Ok(Fix { how, text })
+    }
+
+    /// The package manager's words for a program, if its package is called the same everywhere.
+    pub(super) fn package_of_program(&self, program: &str) -> io::Result<Option<Fix>> {
+        if !SAME_NAME.contains(&program) {
+            return Ok(None);
+        }
+        let text = match self.manager()? {
+            Some(Manager::Apk) => format!("RUN apk add --no-cache {program}"),
+            Some(Manager::Dnf) => format!("RUN dnf install -y {program}"),
+            Some(Manager::Apt) => format!("RUN {}", apt_get(program)),
+            None => return Ok(None),
+        };
+        Ok(Some(Fix { how: "install it".to_owned(), text }))
+    }
+
+    /// The package manager of the image's distribution.
+    fn manager(&self) -> io::Result<Option<Manager>> {
         let release = self.view.read(b"/etc/os-release", RELEASE_BYTES_MAX)?.unwrap_or_default();
         let release = String::from_utf8_lossy(&release).into_owned();
         let mut words = Vec::new();
@@ -64,20 +117,31 @@ impl Proof<'_> {
             }
         }
         let is = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
+        Ok(if is(&["alpine", "wolfi", "chainguard"]) {
+            Some(Manager::Apk)
+        } else if is(&["fedora", "rhel", "centos", "amzn"]) {
+            Some(Manager::Dnf)
+        } else if is(&["debian", "ubuntu"]) {
+            Some(Manager::Apt)
+        } else {
+            None
+        })
+    }
+
+    /// The package manager's words for libraries.
+    pub(super) fn packages(&self, missing: &[&String]) -> io::Result<Option<Fix>> {
         let join = |name: &dyn Fn(&String) -> String| {
             missing.iter().map(|library| name(library)).collect::<Vec<_>>().join(" ")
         };
-        let text = if is(&["alpine", "wolfi", "chainguard"]) {
-            format!("RUN apk add --no-cache {}", join(&|library| format!("so:{library}")))
-        } else if is(&["fedora", "rhel", "centos", "amzn"]) {
-            format!("RUN dnf install -y {}", join(&|library| format!("'{library}()(64bit)'")))
-        } else if is(&["debian", "ubuntu"]) {
-            format!(
-                "RUN apt-get update && apt-get install -y --no-install-recommends {} && rm -rf /var/lib/apt/lists/*",
-                join(&|library| debian_package(library))
-            )
-        } else {
-            return Ok(None);
+        let text = match self.manager()? {
+            Some(Manager::Apk) => {
+                format!("RUN apk add --no-cache {}", join(&|library| format!("so:{library}")))
+            }
+            Some(Manager::Dnf) => {
+                format!("RUN dnf install -y {}", join(&|library| format!("'{library}()(64bit)'")))
+            }
+            Some(Manager::Apt) => format!("RUN {}", apt_get(&join(&|library| debian_package(library)))),
+            None => return Ok(None),
         };
         Ok(Some(Fix {
             how: "install the packages that have them (names by the distribution's rule)".to_owned(),
@@ -144,6 +208,28 @@ impl Proof<'_> {
     }
 }
 
+/// Who installs packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manager {
+    Apk,
+    Apt,
+    Dnf,
+}
+
+fn apt_get(packages: &str) -> String {
+    format!(
+        "apt-get update && apt-get install -y --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/*"
+    )
+}
+
+/// What always helps against libraries of the wrong age.
+pub(super) fn same_base() -> Fix {
+    Fix {
+        how: "build and run on the same base".to_owned(),
+        text: "FROM debian:stable-slim AS build\nFROM debian:stable-slim".to_owned(),
+    }
+}
+
 /// Libraries that come with the C library or with every compiler.
 fn is_in_every_base(library: &str) -> bool {
     let stem = library.split(".so").next().unwrap_or(library);
@@ -155,6 +241,10 @@ fn is_in_every_base(library: &str) -> bool {
 
 /// `libssl3` for `libssl.so.3`, `libpcre2-8-0` for `libpcre2-8.so.0`. Source: Debian Policy 8.1.
 fn debian_package(library: &str) -> String {
+    let own = OWN_NAMES.iter().find(|(start, _)| library.starts_with(start));
+    if let Some((_, package)) = own {
+        return (*package).to_owned();
+    }
     let (stem, version) = library.split_once(".so.").unwrap_or((library.trim_end_matches(".so"), ""));
     let dash = if stem.ends_with(|c: char| c.is_ascii_digit()) && !version.is_empty() { "-" } else { "" };
     format!("{stem}{dash}{version}").to_lowercase().replace('_', "-")
@@ -215,6 +305,8 @@ mod tests {
     #[test]
     fn packages_by_debians_rule() {
         assert_eq!(debian_package("libssl.so.3"), "libssl3");
+        assert_eq!(debian_package("libcrypto.so.3"), "libssl3");
+        assert_eq!(debian_package("libz.so.1"), "zlib1g");
         assert_eq!(debian_package("libpcre2-8.so.0"), "libpcre2-8-0");
         assert_eq!(debian_package("libGLX_mesa.so.0"), "libglx-mesa0");
     }

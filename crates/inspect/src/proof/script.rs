@@ -116,7 +116,8 @@ impl Proof<'_> {
                     self.identity.uid,
                     shown(&directory)
                 );
-                self.error("script-interpreter-missing", subject, message);
+                self.error("script-interpreter-missing", subject, message)
+                    .fix("let others enter it", format!("RUN chmod o+x {}", shown(&directory)));
                 return Ok(None);
             }
             _ => {
@@ -178,6 +179,17 @@ impl Proof<'_> {
         }
         if let Some(base) = base_with(name) {
             finding.fix(format!("use a base that has {name}"), format!("FROM {base}"));
+        }
+        if finding.fixes.is_empty() {
+            let place = if interpreter.starts_with('/') {
+                interpreter.to_owned()
+            } else {
+                format!("/usr/local/bin/{interpreter}")
+            };
+            finding.fix(
+                "bring it (replace `build` by the stage that has it)",
+                format!("COPY --from=build --chmod=755 {place} {place}"),
+            );
         }
     }
 }

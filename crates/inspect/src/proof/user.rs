@@ -29,7 +29,8 @@ impl Proof<'_> {
         let directory = self.working_directory.clone();
         if !self.view.exists(&directory)? {
             let message = format!("WORKDIR {} is not in the image; runtimes make it", shown(&directory));
-            self.find("workdir-missing", Severity::Note, Subject::WorkingDirectory, message);
+            self.find("workdir-missing", Severity::Note, Subject::WorkingDirectory, message)
+                .fix("make it, with the owner that it is to have", format!("WORKDIR {}", shown(&directory)));
         }
         Ok(())
     }

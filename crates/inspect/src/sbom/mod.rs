@@ -248,7 +248,8 @@ pub(crate) fn database(
     Some(all.map_err(|error| error.to_string()).and_then(|_| read(&bytes)))
 }
 
-fn is_database(path: &[u8]) -> bool {
+/// Whether the database of a package manager lies at this path.
+pub(crate) fn is_database(path: &[u8]) -> bool {
     split(path).0 == SLICES || DATABASES.iter().any(|(known, _)| known.as_bytes() == path)
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod brought;
 mod elf_file;
 mod hostile;
 mod layers;
@@ -14,7 +15,7 @@ mod size;
 
 /// Names of rules are promises: scripts read them.
 #[test]
-fn every_rule_is_documented() {
+fn every_rule_is_documented_and_has_a_case() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(folder.join("../../docs/verify.md")).unwrap();
     let mut rules = std::collections::BTreeSet::new();
@@ -31,4 +32,10 @@ fn every_rule_is_documented() {
         rules.iter().filter(|rule| !page.contains(&format!("| `{rule}` |"))).collect();
     assert!(rules.len() > 20, "{rules:?}");
     assert!(missing.is_empty(), "docs/verify.md does not have {missing:?}");
+    let mut cases = std::fs::read_to_string(folder.join("tests/rules/proofs.rs")).unwrap();
+    for entry in std::fs::read_dir(folder.join("tests/rules/snapshots")).unwrap() {
+        cases.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let unseen: Vec<&String> = rules.iter().filter(|rule| !cases.contains(&format!(" {rule}: "))).collect();
+    assert!(unseen.is_empty(), "no case shows {unseen:?}");
 }

@@ -38,6 +38,7 @@ fn text(report: &Report) -> String {
         out.push_str(&format!(": {program} ({kind})"));
     }
     for finding in &report.findings {
+        assert!(!finding.fixes.is_empty(), "no way out of {}: {}", finding.rule, finding.message);
         out.push_str(&format!("\n{:?} {}: {}", finding.severity, finding.rule, finding.message));
         for fix in &finding.fixes {
             out.push_str(&format!("\n  {}:\n    {}", fix.how, fix.text.replace('\n', "\n    ")));
@@ -243,6 +244,21 @@ fn loaders() {
         ElfFile::library("ld").bytes(),
     );
     insta::assert_snapshot!("loader_of_an_unknown_kind", said(&tree, &cmd(&["/app"])));
+    let tree = MemoryTree::new().file("/app", 0o755, file.bytes()).file(
+        LOADER,
+        0o644,
+        ElfFile::library("ld-linux-x86-64.so.2").bytes(),
+    );
+    insta::assert_snapshot!("loader_not_executable", said(&tree, &cmd(&["/app"])));
+}
+
+#[test]
+fn files_that_the_kernel_refuses() {
+    let say = |bytes: &[u8]| said(&MemoryTree::new().file("/app", 0o755, bytes), &cmd(&["/app"]));
+    insta::assert_snapshot!("elf_damaged", say(&program()[..40]));
+    insta::assert_snapshot!("program_for_windows", say(b"MZ\x90\0"));
+    insta::assert_snapshot!("program_for_macos", say(b"\xcf\xfa\xed\xfe\x07\0"));
+    insta::assert_snapshot!("program_empty", say(b""));
 }
 
 #[test]
@@ -366,12 +382,16 @@ fn libraries_that_notes_and_texts_name() {
         let libz = ElfFile::library("libz.so.1").bytes();
         let file = file.tail(names).section(".note.dlopen", &dlopen_note(note));
         let os = "ID=debian\n";
+        let needy = ElfFile::library("libneedy.so.2").needed("libz.so.1").needed("libpng16.so.16").bytes();
         let tree = glibc().file("/lib64/libz.so.1", 0o644, libz).file("/etc/os-release", 0o644, os);
+        let tree = tree.file("/lib64/libneedy.so.2", 0o644, needy);
         said(&tree.file("/app", 0o755, file.bytes()), &cmd(&["/app"]))
     };
     let there =
         r#"[{"feature":"compression","soname":["libabsent.so.3","libz.so.1"],"priority":"required"}]"#;
     insta::assert_snapshot!(noted(there), @"Starts: /app (dynamic, glibc, 1 library)");
+    let needy = r#"[{"feature":"pictures","soname":["libneedy.so.2"],"priority":"recommended"}]"#;
+    insta::assert_snapshot!("dlopen_noted_with_its_own_needs", noted(needy));
     let absent = r#"[{"feature":"bpf","soname":["libbpf.so.1","libbpf.so.0"],"priority":"recommended"},{"soname":["libx.so"]}]"#;
     insta::assert_snapshot!("dlopen_noted", noted(absent));
 }

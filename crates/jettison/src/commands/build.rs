@@ -7,14 +7,14 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use jettison_engine::event::{Event, Sink as _, Verdict};
-use jettison_engine::{BuildOutcome, BuildRequest, Output, build, write_atomically};
+use jettison_engine::{Attestations, BuildOutcome, BuildRequest, Output, build, write_atomically};
 use jettison_oci::Reference;
 use serde_json::{Map, Value, json};
 
 use super::build_flags as flags;
 use super::build_inputs::{Inputs, NamedContexts, Session};
 use super::build_limits as limits;
-use super::{docker_daemon, epoch, last_build, names, print, report};
+use super::{brought, docker_daemon, epoch, last_build, names, print, report};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::attestations;
 use crate::docker_config;
@@ -91,7 +91,10 @@ fn carry_out(
     }
     let shown = mode != Progress::Quiet && mode != Progress::None;
     if let (Some(image), true) = (&outcome.image, shown) {
-        print_summary(image);
+        let snapshot = session.environment.images(store, registry).built(&image.manifest.digest);
+        // Of a squashed image the steps are no layers.
+        let snapshot = snapshot.ok().flatten().filter(|_| !request.squash);
+        print_summary(image, brought::of(store, image, snapshot).as_ref());
     }
     let stdout_taken = request.outputs.iter().any(flags::writes_to_stdout);
     if let (Some(image), false) = (&outcome.image, stdout_taken) {
@@ -127,13 +130,14 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
     let of_outputs = parsed.iter().flat_map(|o| &o.annotations);
     let annotations: Vec<String> = args.annotations.iter().chain(of_outputs).cloned().collect();
     let epoch_of_output = parsed.iter().find_map(|parsed| parsed.epoch_seconds);
+    let artifact = parsed.iter().any(|output| output.artifact);
     let mut outputs: Vec<Output> = parsed.into_iter().map(|parsed| parsed.output).collect();
     if args.push {
         flags::push(&mut outputs, &tags)?;
     }
     flags::check_outputs(&outputs, &tags, &args.allow)?;
     let (platform, platforms) = flags::platforms(args.platform.as_deref())?;
-    let attestations = attestations::wanted(args, &outputs)?;
+    let attestations = Attestations { artifact, ..attestations::wanted(args, &outputs)? };
     let index = is_set(&build_args, "BUILDKIT_MULTI_PLATFORM") || attestations.wanted();
     if platforms.len() > 1 || index {
         flags::check_for_index(&outputs, args.load)?;

@@ -1,5 +1,6 @@
 //! One file per command. Each is `run(args, environment)`: arguments in, exit code or failure out.
 
+mod brought;
 pub(crate) mod build;
 mod build_flags;
 mod build_inputs;

@@ -75,11 +75,11 @@ impl Inspector for Measurer {
             areas.push(Area {
                 name: String::new(),
                 is_image: true,
-                folders: folders(root, FOLDERS_MAX).map_err(failed)?,
+                folders: folders(&root, FOLDERS_MAX).map_err(failed)?,
             });
         }
         for (name, root) in candidate.left_behind()? {
-            let folders = folders(root, FOLDERS_MAX).map_err(failed)?;
+            let folders = folders(&root, FOLDERS_MAX).map_err(failed)?;
             areas.push(Area { name, is_image: false, folders });
         }
         areas.retain(|area| !area.folders.is_empty());

@@ -7,8 +7,8 @@ use jettison_inspect::size::{Counter, FileUsage, Usage};
 use jettison_layer::Limits;
 use jettison_store::Store;
 use jettison_ui::bytes::for_people;
-use jettison_ui::pull_time;
 use jettison_ui::table::Table;
+use jettison_ui::{cut_instruction, pull_time};
 use serde_json::json;
 
 use super::folders::folders;
@@ -64,7 +64,7 @@ fn left_behind(store: &Store, image: &Image) -> Result<Vec<Stage>, Failure> {
     for stage in jettison_engine::left_behind(store, &image.descriptor.digest)? {
         // Folders are an extra: that they cannot be had any more is no reason to say nothing.
         let root = stage.files(store).ok().flatten();
-        let folders = root.and_then(|root| folders(root, FOLDERS_OF_STAGE).ok()).unwrap_or_default();
+        let folders = root.and_then(|root| folders(&root, FOLDERS_OF_STAGE).ok()).unwrap_or_default();
         stages.push(Stage { name: stage.name, bytes: stage.bytes, folders });
     }
     Ok(stages)
@@ -112,8 +112,7 @@ fn for_reading(name: &str, image: &Image, usage: &Usage, left: &[Stage]) -> Stri
     let mut table = Table::new(["LAYER", "FILES", "BYTES", "HIDDEN LATER", "TO PULL", "INSTRUCTION"])
         .right(&[0, 1, 2, 3, 4]);
     for (index, (layer, instruction)) in usage.layers.iter().zip(instructions(image)).enumerate() {
-        let instruction: String =
-            instruction.chars().filter(|c| !c.is_control()).take(INSTRUCTION_CHARS).collect();
+        let instruction = cut_instruction(&instruction, INSTRUCTION_CHARS);
         table.row([
             (index + 1).to_string(),
             layer.files.to_string(),

@@ -171,3 +171,22 @@ fn nothing_is_attached_unless_asked_for_and_mistakes_are_said() {
         assert!(stderr.contains(why), "{flag}: {stderr}");
     }
 }
+
+/// `oci-artifact=true`: the manifest that holds the statements is an artifact of OCI 1.1 and has the image as its subject.
+#[test]
+fn statements_as_an_artifact_of_the_image() {
+    let jettison = Jettison::with_busybox();
+    let context = folder("FROM busybox\nRUN true\n", &[]);
+    let out = tempfile::tempdir().unwrap();
+    let output = format!("type=oci,tar=false,oci-artifact=true,dest={}", out.path().display());
+    let digest = jettison.build(context.path(), &["-q", "--provenance", "-o", &output]);
+    let index: Value = serde_json::from_str(&blob(out.path(), &digest)).unwrap();
+    let manifest = json(out.path(), &index["manifests"][1]["digest"]);
+    assert_eq!(manifest["artifactType"], "application/vnd.docker.attestation.manifest.v1+json");
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
+    assert_eq!(blob(out.path(), manifest["config"]["digest"].as_str().unwrap()), "{}");
+    for key in ["mediaType", "digest", "size"] {
+        assert_eq!(manifest["subject"][key], index["manifests"][0][key], "{key}");
+    }
+    jettison.run(&["verify", out.path().to_str().unwrap()]).ok();
+}

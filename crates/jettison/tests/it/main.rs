@@ -11,6 +11,7 @@ mod advisories;
 mod advisories_inputs;
 mod archives;
 mod attestations;
+mod browser;
 mod build_flags;
 mod cache;
 mod check;

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::browser::Browser;
 use crate::fixture::{Jettison, folder, have, skip};
 
 const DOCKERFILE: &str = "\
@@ -63,6 +64,7 @@ fn the_page_has_everything_and_asks_for_nothing() {
         html.split("overboard, stage build: ").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
     assert!(overboard.ends_with("MB") && overboard.len() <= 6, "{overboard}");
     screenshots(&page);
+    by_keyboard_and_at_phone_width(&page);
 }
 
 #[test]
@@ -118,4 +120,73 @@ fn screenshot(page: &Path, picture: &Path, (width, height): (u32, u32), scheme: 
         skip(&format!("chromium makes no picture here: {}", String::from_utf8_lossy(&output.stderr)));
     }
     picture.exists()
+}
+
+/// Texts whose contrast to what is behind them is below 4.5, the least that WCAG 2.1 asks for (level AA).
+const PALE: &str = "(() => {
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const light = c => c.slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = parts(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  const pale = [];
+  for (const e of document.querySelectorAll('main *')) {
+    if (e.closest('svg') || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    const style = getComputedStyle(e), under = behind(e), over = parts(style.color);
+    const mixed = over.slice(0, 3).map((v, i) => v * style.opacity + under[i] * (1 - style.opacity));
+    const [a, b] = [light(mixed), light(under)];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) pale.push(e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 20) + ' ' + ratio.toFixed(2));
+  }
+  return pale;
+})()";
+
+/// Everything that opens is reached by Tab, in the order of the page, shows that it is, and opens and closes by Enter and
+/// by Space; nothing is wider than a phone, closed or open; every text can be read in light and in dark.
+fn by_keyboard_and_at_phone_width(page: &Path) {
+    if !have("chromium") {
+        return;
+    }
+    let Some(mut browser) = Browser::open(page) else {
+        return skip("chromium does not answer here");
+    };
+    browser.show_as((390, 844), "light");
+    let all = "document.querySelectorAll('summary, a[href], button, input, select, [tabindex]')";
+    let count = browser.value(&format!("{all}.length")).as_u64().unwrap();
+    assert!(count > 8, "{count}");
+    let focused = format!("[...{all}].indexOf(document.activeElement)");
+    let is_open = "document.activeElement.parentElement.open";
+    for number in 0..count {
+        browser.press("Tab", 9, "");
+        assert_eq!(browser.value(&focused), number);
+        let style = browser.value("getComputedStyle(document.activeElement).outlineStyle");
+        assert_eq!(style, "solid", "the one that has the focus shows it");
+        for (key, code, text) in [("Enter", 13, "\r"), (" ", 32, " ")] {
+            browser.press(key, code, text);
+            assert_eq!(browser.value(is_open), true, "{number}: {key} opens");
+            browser.press(key, code, text);
+            assert_eq!(browser.value(is_open), false, "{number}: {key} closes");
+        }
+        browser.press("Enter", 13, "\r");
+    }
+    browser.press("ArrowDown", 40, "");
+    assert_eq!(browser.value(&focused), count - 1, "arrows scroll and do nothing else");
+    let sizes = [("phone", (390, 844)), ("narrow", (320, 640)), ("screen", (1100, 900))];
+    for scheme in ["light", "dark"] {
+        for (name, size) in sizes {
+            browser.show_as(size, scheme);
+            let width = browser.value("document.documentElement.scrollWidth").as_u64().unwrap();
+            assert!(width <= u64::from(size.0), "{name}: {width}");
+        }
+        assert_eq!(browser.value(PALE), serde_json::json!([]), "{scheme}");
+        let picture = browser.picture();
+        assert!(picture.starts_with(b"\x89PNG"));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../report");
+        fs::write(folder.join(format!("opened-{scheme}.png")), picture).unwrap();
+    }
 }

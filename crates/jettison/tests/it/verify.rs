@@ -322,6 +322,36 @@ fn permissions_and_users_of_the_context_are_seen() {
     }
 }
 
+/// The place of the instruction at fault, why, and text to paste: for whatever a finding is about.
+#[test]
+fn each_finding_has_its_line_and_a_way_out() {
+    let dockerfile = "FROM scratch\n\
+        COPY loader /lib64/ld-linux-x86-64.so.2\n\
+        COPY libc /lib/x86_64-linux-gnu/libc.so.6\n\
+        COPY --chmod=644 server /server\n\
+        ENV A=b \\\n    LD_PRELOAD=libnone.so\n\
+        USER app\n\
+        HEALTHCHECK CMD [\"curl\", \"localhost\"]\n\
+        CMD [\"server\"]\n";
+    let Some(folder) = dynamic(dockerfile) else { return };
+    let stderr = Jettison::new().try_build(folder.path(), &[]).stderr;
+    let said = stderr.split("THIS IMAGE CANNOT START").nth(1).expect(&stderr);
+    for words in [
+        "/Dockerfile:4: /server cannot be executed",
+        "/Dockerfile:5: libnone.so is to be preloaded",
+        "/Dockerfile:7: USER app: /etc/passwd",
+        "/Dockerfile:8: HEALTHCHECK: \"curl\" is not on PATH",
+        "/Dockerfile:9: \"server\" is not on PATH",
+    ] {
+        assert!(said.contains(words), "no {words:?} in:\n{said}");
+    }
+    let lines: Vec<&str> = said.lines().collect();
+    let is_finding = |line: &str| line.starts_with("error: ") || line.starts_with("warning: ");
+    for pair in lines.windows(2).filter(|pair| is_finding(pair[0])) {
+        assert!(pair[1].starts_with("  "), "no way out of {}", pair[0]);
+    }
+}
+
 #[test]
 fn an_image_that_was_built_here_is_looked_at_where_its_files_lie() {
     let jettison = Jettison::with_busybox();
@@ -342,8 +372,7 @@ fn size_says_what_is_hidden_and_what_is_there_twice() {
     );
     jettison.build(folder.path(), &["-t", "app", "-q"]);
     let text = jettison.run(&["size", "app"]).ok();
-    for words in ["to pull (about", "HIDDEN LATER", "50kB", "RUN /bin/sh -c rm /big", "/a /b", "/bin/busybox"]
-    {
+    for words in ["to pull (about", "HIDDEN LATER", "50kB", "RUN rm /big", "/a /b", "/bin/busybox"] {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
     let json = jettison.run(&["size", "--format=json", "app"]).ok();
@@ -362,9 +391,16 @@ fn size_and_the_end_of_a_build_say_what_stayed_behind() {
         &[],
     );
     let built = jettison.try_build(folder.path(), &["-t", "app"]);
-    let line = built.stderr.lines().find(|line| line.contains("left behind: ")).expect(&built.stderr);
-    for words in ["from COPY /logo /logo ", ", COPY /out /out ", "left behind: build ", ", assets "] {
-        assert!(line.contains(words), "no {words:?} in {line}");
+    let last_lines = &built.stderr[built.stderr.find("to pull").expect(&built.stderr)..];
+    for words in [
+        "\n  from         COPY /logo /logo 9",
+        ", COPY /out /out ",
+        "\n  added in     /logo 90kB, /out 3B\n",
+        "\n  left behind  build ",
+        ", assets ",
+        "\n  `jettison size` says more\n",
+    ] {
+        assert!(last_lines.contains(words), "no {words:?} in {last_lines}");
     }
     let folders = |text: &str| -> serde_json::Value {
         let json: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -379,4 +415,39 @@ fn size_and_the_end_of_a_build_say_what_stayed_behind() {
     jettison.build(folder.path(), &["-t", "app"]);
     let text = jettison.run(&["size", "app"]).ok();
     assert!(text.contains("STAGE LEFT BEHIND") && text.contains("/opt/big 9MB"), "{text}");
+}
+
+/// What a later step hides, what is there twice, what came with packages: said when it matters, again by a build that
+/// does nothing, and never by one that is to be quiet.
+#[test]
+fn the_end_of_a_build_says_what_is_wasted() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(
+        "FROM busybox\n\
+         RUN mkdir -p /cache /opt/a /opt/b && head -c 900000 /dev/urandom > /cache/lists && head -c 700000 /dev/urandom > /opt/a/lib \\\n\
+         && cp /opt/a/lib /opt/b/lib\n\
+         RUN rm -rf /cache/*\n\
+         COPY status /var/lib/dpkg/status\n\
+         CMD [\"sh\"]\n",
+        &[("status", "Package: curl\nStatus: install ok installed\nVersion: 1\nInstalled-Size: 500\n")],
+    );
+    let end = |stderr: &str| -> String {
+        let lines = stderr.lines().skip_while(|line| !line.contains("to pull")).skip(1);
+        lines.take_while(|line| line.starts_with("  ")).map(|line| format!("{line}\n")).collect()
+    };
+    let built = jettison.try_build(folder.path(), &["-t", "app"]);
+    let said = end(&built.stderr);
+    // busybox differs from machine to machine, and so does what was allocated for directories.
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("  from ")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+      added in     /opt/a 700kB, /opt/b 700kB, /var/lib 74B
+      packages     curl 512kB
+      hidden       900kB of RUN mkdir -p /cache /opt/a /opt/b && he…, overwritten or deleted by RUN rm -rf /cache/*
+      twice        700kB /opt/a/lib and /opt/b/lib
+      `jettison size` says more
+    ");
+    let plain = jettison.try_build(folder.path(), &["--progress=plain", "-t", "app"]);
+    assert_eq!(end(&plain.stderr), said, "a build without work, and --progress=plain");
+    let quiet = jettison.try_build(folder.path(), &["-q", "-t", "app"]);
+    assert_eq!(quiet.stderr, "");
 }
