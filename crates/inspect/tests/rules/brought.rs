@@ -48,7 +48,7 @@ fn write(directory: &Path, line: &str) {
 
 fn text(brought: &Brought) -> String {
     let list = |list: &[jettison_inspect::size::FileUsage]| {
-        list.iter().map(|entry| format!(" {} {}", entry.path, entry.bytes)).collect::<String>()
+        list.iter().map(|entry| format!(" {} {}", entry.path, entry.bytes)).collect::<Vec<_>>().concat()
     };
     let mut text = format!("folders{}", list(&brought.folders));
     for hidden in &brought.hidden {

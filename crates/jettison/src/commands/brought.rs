@@ -12,8 +12,12 @@ const WASTED_PART: u64 = 100;
 /// And from so many bytes.
 const WASTED_BYTES_MIN: u64 = 100_000;
 
-/// What the steps behind `image` brought, which the store has as `snapshot`.
-pub(super) fn of(store: &Store, image: &BuiltImage, snapshot: Option<SnapshotId>) -> Option<Brought> {
+/// What the steps behind `image` brought; `built` says which snapshot it was made of.
+pub(super) fn of(
+    store: &Store,
+    image: &BuiltImage,
+    built: impl FnOnce() -> Option<SnapshotId>,
+) -> Option<Brought> {
     let steps = image.parts.iter().filter(|part| !part.is_base).count();
     if steps == 0 {
         return None;
@@ -24,7 +28,7 @@ pub(super) fn of(store: &Store, image: &BuiltImage, snapshot: Option<SnapshotId>
     if let Some(known) = known.and_then(|text| serde_json::from_str(&text).ok()) {
         return Some(known);
     }
-    let levels = levels(store, &snapshot?, steps)?;
+    let levels = levels(store, &built()?, steps)?;
     let wasted_min = (image.uncompressed_bytes / WASTED_PART).max(WASTED_BYTES_MIN);
     let found = brought::brought(&levels, wasted_min).ok().flatten()?;
     let text = serde_json::to_string(&found).expect("names and numbers can always be written");

@@ -91,10 +91,11 @@ fn carry_out(
     }
     let shown = mode != Progress::Quiet && mode != Progress::None;
     if let (Some(image), true) = (&outcome.image, shown) {
-        let snapshot = session.environment.images(store, registry).built(&image.manifest.digest);
+        let built =
+            || session.environment.images(store, registry).built(&image.manifest.digest).ok().flatten();
         // Of a squashed image the steps are no layers.
-        let snapshot = snapshot.ok().flatten().filter(|_| !request.squash);
-        print_summary(image, brought::of(store, image, snapshot).as_ref());
+        let brought = if request.squash { None } else { brought::of(store, image, built) };
+        print_summary(image, brought.as_ref());
     }
     let stdout_taken = request.outputs.iter().any(flags::writes_to_stdout);
     if let (Some(image), false) = (&outcome.image, stdout_taken) {
@@ -168,7 +169,6 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         named: &files,
         time_of: &|remote| inputs.time_of(remote),
     })?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(BuildRequest {
         epoch_seconds: epoch_of_output.or(epoch_of_build),
         plan: options,
@@ -192,10 +192,14 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         extra_hosts,
         secrets,
         agents,
-        threads: cores,
-        steps_max: args.jobs.unwrap_or(cores * STEPS_PER_CORE).max(1),
+        threads: cores(),
+        steps_max: args.jobs.unwrap_or(cores() * STEPS_PER_CORE).max(1),
         inspector: proof::Prover::for_modes(&settings::verify(&args.verify)?),
     })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn network(flag: Network) -> jettison_plan::Network {

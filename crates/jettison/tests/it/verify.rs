@@ -433,7 +433,7 @@ fn the_end_of_a_build_says_what_is_wasted() {
     );
     let end = |stderr: &str| -> String {
         let lines = stderr.lines().skip_while(|line| !line.contains("to pull")).skip(1);
-        lines.take_while(|line| line.starts_with("  ")).map(|line| format!("{line}\n")).collect()
+        lines.take_while(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n")
     };
     let built = jettison.try_build(folder.path(), &["-t", "app"]);
     let said = end(&built.stderr);
