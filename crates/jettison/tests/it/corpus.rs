@@ -118,6 +118,7 @@ const SEEN_ON_THE_WAY: &[&str] = &[
     "copy/directory_over_link_below",
     "copy/file_over_directory_below",
     "copy_from/missing",
+    "copy_from/wildcard_dangling",
     "mount/cache_from_missing",
     "mount/source_missing_in_stage",
 ];
