@@ -84,7 +84,7 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<BuildOutcome, Error> {
     let _in_use = store.use_shared()?;
-    let images = Images { store, registry, cancel };
+    let images = Images { store, registry, cancel, policy: request.source_policy.as_deref() };
     let options = options_of_platforms(request);
     let mut prepared = Vec::new();
     for (position, options) in options.iter().enumerate() {

@@ -119,6 +119,9 @@ pub enum Error {
         /// Why it cannot be had for that.
         source: Box<Error>,
     },
+    /// A policy denies a source, or puts something in its place that cannot be there.
+    #[error("{0}")]
+    Policy(String),
     /// A URL or Git repository cannot be had.
     #[error("cannot get {what}: {source}")]
     Remote {

@@ -11,6 +11,7 @@ use crate::cancel::Cancel;
 use crate::candidate::Files;
 use crate::error::Error;
 use crate::filesystem;
+use crate::source_policy::SourcePolicy;
 
 /// Largest manifest, index or config that is read into memory, bytes (go-containerregistry's limit is 100 MiB for
 /// manifests; no real one comes near 4).
@@ -61,11 +62,16 @@ pub struct Images<'a> {
     pub registry: &'a Client,
     /// When to stop.
     pub cancel: &'a Cancel,
+    /// What may be fetched, and what is fetched instead.
+    pub policy: Option<&'a SourcePolicy>,
 }
 
 impl Images<'_> {
     /// The image that `reference` means for `platform`. With `pull` the registry is asked even if the store knows.
     pub fn resolve(&self, reference: &Reference, platform: &Platform, pull: bool) -> Result<Image, Error> {
+        let permitted = self.policy.map(|policy| policy.image(reference)).transpose();
+        let permitted = permitted.map_err(Error::Policy)?;
+        let reference = permitted.as_ref().unwrap_or(reference);
         if !pull && let Some(image) = self.local(reference, platform)? {
             return Ok(image);
         }

@@ -35,6 +35,7 @@ mod regular_file;
 mod remote;
 mod request;
 mod schedule;
+mod source_policy;
 mod step;
 mod tasks;
 mod why;
@@ -57,3 +58,4 @@ pub use request::{
     Allow, Annotation, AnnotationPlace, ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource,
     Destination, DigestName, DockerfileSource, LayerCompression, Output, Secret,
 };
+pub use source_policy::SourcePolicy;

@@ -14,6 +14,7 @@ use crate::candidate::Inspector;
 use crate::event::Verdict;
 use crate::fetch::Fetched;
 use crate::parts::{LeftBehind, Part};
+use crate::source_policy::SourcePolicy;
 
 /// Everything that decides what is built and where it goes.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct BuildRequest {
     /// Where the control groups of RUN steps are made, which limit all processes of a step together. No part of any key: a
     /// step that succeeds does the same with less.
     pub control_groups: Option<Arc<ControlGroups>>,
+    /// Rules on what may be fetched, and what is fetched instead.
+    pub source_policy: Option<Arc<SourcePolicy>>,
     /// One layer instead of one for each step (`--squash`).
     pub squash: bool,
     /// Annotations of the result.

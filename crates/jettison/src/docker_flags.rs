@@ -3,9 +3,34 @@
 //!
 //! Source: buildx `commands/build.go`, which accepts the old flags of `docker build` and ignores them.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::Arc;
+
 use clap::Args;
+use jettison_engine::SourcePolicy;
 
 use crate::failure::Failure;
+
+/// Names a file with rules on sources, as for BuildKit.
+const SOURCE_POLICY: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
+/// No policy is longer.
+const POLICY_BYTES_MAX: u64 = 4 << 20;
+
+/// The policy that the environment names.
+pub(crate) fn source_policy() -> Result<Option<Arc<SourcePolicy>>, Failure> {
+    let Some(path) = std::env::var_os(SOURCE_POLICY).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let failure = |reason: &dyn std::fmt::Display| {
+        Failure::usage(format!("{SOURCE_POLICY} {}: {reason}", path.display()))
+    };
+    let mut text = Vec::new();
+    let file = File::open(&path).map_err(|error| failure(&error))?;
+    file.take(POLICY_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| failure(&error))?;
+    if text.len() as u64 > POLICY_BYTES_MAX {
+        return Err(failure(&"it is larger than 4 MiB"));
+    }
+    SourcePolicy::parse(&text).map(|policy| Some(Arc::new(policy))).map_err(|reason| failure(&reason))
+}
 
 /// The flags. None of them is shown in the help.
 #[derive(Debug, Args)]
@@ -38,6 +63,12 @@ pub(crate) struct DockerFlags {
     #[arg(long, hide = true, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// Refused
+    #[arg(long, hide = true, value_name = "SPEC")]
+    cache_from: Vec<String>,
+    /// Refused
+    #[arg(long, hide = true, value_name = "SPEC")]
+    cache_to: Vec<String>,
+    /// Refused
     #[arg(long = "policy", hide = true, value_name = "SPEC")]
     policies: Vec<String>,
 }
@@ -45,17 +76,21 @@ pub(crate) struct DockerFlags {
 impl DockerFlags {
     /// Refuses what must not be ignored: whoever gives it counts on it.
     pub(crate) fn refuse(&self) -> Result<(), Failure> {
+        let caches = [("--cache-from", &self.cache_from), ("--cache-to", &self.cache_to)];
+        let given = |(flag, specs): &(_, &Vec<String>)| {
+            specs.iter().find(|spec| !spec.is_empty()).map(|spec| (*flag, spec.clone()))
+        };
+        if let Some((flag, spec)) = caches.iter().find_map(given) {
+            return Err(Failure::usage(format!("{flag} {spec:?}: caches are not brought in or out yet"))
+                .hint(
+                    "keep the folder that JETTISON_ROOT names: builds take from it what they made before",
+                ));
+        }
         if let Some(spec) = self.policies.iter().find(|spec| !spec.is_empty()) {
-            return Err(Failure::usage(format!("--policy {spec:?}: policies for sources are not supported"))
-                .hint("name bases and sources by digest: FROM NAME@sha256:…, ADD --checksum=sha256:…"));
+            return Err(Failure::usage(format!("--policy {spec:?}: policies in Rego are not supported"))
+                .hint(format!("rules in JSON are: {SOURCE_POLICY}=FILE")));
         }
-        match std::env::var("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY") {
-            Ok(file) if !file.is_empty() => Err(Failure::usage(format!(
-                "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY is {file:?}: policies for sources are not supported"
-            ))
-            .hint("name bases and sources by digest, and unset the variable")),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// What to say about flags that have no effect and whose user may think that they have.
@@ -116,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_must_not_be_ignored_is_refused_by_name() {
-        let error = of(&["--policy", "a.rego"]).refuse().unwrap_err().to_string();
-        assert!(error.contains("--policy") && error.contains("a.rego"), "{error}");
+        for (flag, value) in [("--policy", "a.rego"), ("--cache-from", "x"), ("--cache-to", "type=inline")] {
+            let error = of(&[flag, value]).refuse().unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains(value), "{error}");
+        }
     }
 }

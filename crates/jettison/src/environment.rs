@@ -72,7 +72,7 @@ impl Environment {
 
     /// Images of `store` and `registry`.
     pub(crate) fn images<'a>(&'a self, store: &'a Store, registry: &'a Client) -> Images<'a> {
-        Images { store, registry, cancel: &self.cancel }
+        Images { store, registry, cancel: &self.cancel, policy: None }
     }
 
     /// Fails if RUN and overlay mounts cannot be had, saying why and what to do.

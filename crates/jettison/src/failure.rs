@@ -223,7 +223,7 @@ impl From<engine::Error> for Failure {
                 at(inner.kind, message, hint.or(inner.hint))
             }
             E::Git { hint, .. } => at(Kind::Image, message, hint),
-            E::InvalidImage { .. } => Self::new(Kind::Image, message),
+            E::InvalidImage { .. } | E::Policy(_) => Self::new(Kind::Image, message),
             E::NoSuchImage(_) => Self::new(Kind::Image, message)
                 .hint("`jettison images` lists what is there; `jettison pull` fetches"),
             E::Registry(source) => Self::from(source),

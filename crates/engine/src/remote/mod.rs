@@ -115,7 +115,7 @@ impl<'a> Remotes<'a> {
         if let Some(known) = self.known(remote) {
             return Ok((known, Done::Cached));
         }
-        let (resolved, done) = match remote {
+        let (resolved, done) = match &self.permitted(remote)? {
             Remote::Http(http) => self.resolve_http(http, progress),
             Remote::Git(git) => self.resolve_git(git).map(|commit| (Resolved::Commit(commit), Done::Ran)),
         }
@@ -132,7 +132,17 @@ impl<'a> Remotes<'a> {
 
     /// The files of a commit.
     pub(crate) fn checkout(&self, git: &Git, commit: &str) -> Result<SnapshotId, Error> {
-        self.check_out(git, commit).map_err(|error| error.for_remote(&Remote::Git(git.clone())))
+        let remote = Remote::Git(git.clone());
+        let Remote::Git(git) = self.permitted(&remote)? else {
+            unreachable!("a repository stays a repository")
+        };
+        self.check_out(&git, commit).map_err(|error| error.for_remote(&remote))
+    }
+
+    /// What the policy puts in the place of `remote`.
+    fn permitted(&self, remote: &Remote) -> Result<Remote, Error> {
+        let Some(policy) = self.images.policy else { return Ok(remote.clone()) };
+        policy.remote(remote).map_err(|reason| Error::Policy(reason).for_remote(remote))
     }
 
     /// The value of a secret as text of one line.

@@ -18,6 +18,7 @@ use super::{brought, docker_daemon, epoch, last_build, names, print, report};
 use crate::args::{Build, Network, OnFailure, Progress};
 use crate::attestations;
 use crate::docker_config;
+use crate::docker_flags;
 use crate::environment::{self, Environment};
 use crate::failure::{Failure, text_with_places};
 use crate::output_flag;
@@ -65,7 +66,9 @@ fn carry_out(
 ) -> Result<ExitCode, Failure> {
     let (store, registry) = session.open()?;
     let view = View::start(mode, &request.dockerfile.name, source);
-    for notice in args.docker.notices().iter().chain(notices) {
+    let inline_cache = is_set(&request.plan.build_args, "BUILDKIT_INLINE_CACHE")
+        .then(|| "BUILDKIT_INLINE_CACHE is without effect: no cache is written into images".to_owned());
+    for notice in args.docker.notices().iter().chain(notices).chain(&inline_cache) {
         view.emit(Event::Notice(notice.clone()));
     }
     let outcome = build(request, store, registry, &view, &session.environment.cancel);
@@ -151,17 +154,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
     let keep_git_dir = is_set(&build_args, "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
     let (dockerfile, context) = inputs.dockerfile_and_context(args, keep_git_dir)?;
     let NamedContexts { contexts, files, known_images } = inputs.named(&args.build_contexts)?;
-    let options = jettison_plan::Options {
-        target: args.target.clone(),
-        labels,
-        platform,
-        build_platform: None,
-        build_args,
-        network: network(args.network),
-        no_cache: args.no_cache,
-        no_cache_filter: args.no_cache_filter.clone(),
-        contexts,
-    };
+    let options = jettison_plan::Options { labels, platform, build_args, contexts, ..options(args) };
     let epoch_of_build = epoch::of_build(&epoch::Sources {
         options: &options,
         dockerfile: &dockerfile.text,
@@ -177,6 +170,7 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
         shm_bytes: args.shm_size.as_deref().map(limits::shm_size).transpose()?,
         limits: limits::ulimits(&args.ulimits)?,
         control_groups: None,
+        source_policy: docker_flags::source_policy()?,
         squash: args.squash,
         annotations: limits::annotations(&annotations, platforms.len() > 1 || index)?,
         platforms,
@@ -200,6 +194,17 @@ pub(super) fn request(args: &Build, session: &Session<'_>) -> Result<BuildReques
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What the flags say by themselves.
+fn options(args: &Build) -> jettison_plan::Options {
+    jettison_plan::Options {
+        target: args.target.clone(),
+        network: network(args.network),
+        no_cache: args.no_cache,
+        no_cache_filter: args.no_cache_filter.clone(),
+        ..jettison_plan::Options::default()
+    }
 }
 
 fn network(flag: Network) -> jettison_plan::Network {

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use jettison_engine::fetch::{FILE_NAME, Fetched, Fetcher, UrlContext, Wanted};
-use jettison_engine::{ContextSource, DockerfileSource, Secret};
+use jettison_engine::{ContextSource, DockerfileSource, Images, Secret};
 use jettison_oci::{Descriptor, Reference};
 use jettison_plan::NamedContext;
 use jettison_plan::remote::Remote;
@@ -17,6 +17,7 @@ use jettison_registry::Client;
 use jettison_store::{Store, UseGuard};
 
 use crate::args::{Build, Progress};
+use crate::docker_flags;
 use crate::environment::Environment;
 use crate::failure::{Failure, Kind};
 use crate::progress::transfer;
@@ -301,7 +302,8 @@ impl Inputs<'_> {
         work: impl FnOnce(&Fetcher<'_>, jettison_engine::Progress<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let (store, registry) = self.session.open()?;
-        let images = self.session.environment.images(store, registry);
+        let policy = docker_flags::source_policy()?;
+        let images = Images { policy: policy.as_deref(), ..self.session.environment.images(store, registry) };
         let fetcher = Fetcher::new(images, self.secrets, self.agents);
         transfer(self.session.mode, &format!("Fetching {title}"), name, |progress| work(&fetcher, progress))
     }

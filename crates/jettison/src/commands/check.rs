@@ -79,7 +79,8 @@ impl Bases<'_> {
             }
         };
         let _in_use = store.use_shared()?;
-        let images = Images { store, registry, cancel: &self.environment.cancel };
+        let policy = self.request.source_policy.as_deref();
+        let images = Images { policy, ..self.environment.images(store, registry) };
         if let Some(descriptor) = self.request.known_images.get(&image.reference) {
             return Ok(images.known(&image.reference, descriptor, &image.platform)?.config);
         }

@@ -155,16 +155,57 @@ fn flags_of_docker_are_taken_or_refused_by_name() {
     let jettison = Jettison::new();
     let context = folder("FROM scratch\nCOPY f /\n", &[("f", "1")]);
     let plain = jettison.build(context.path(), &[]);
+    let built = jettison.try_build(context.path(), &["--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
+    assert!(built.stderr.contains("BUILDKIT_INLINE_CACHE is without effect"), "{}", built.stderr);
+    assert_eq!(built.ok(), plain);
     let old = ["--rm=true", "--force-rm", "--no-cache=false", "--pull=true", "-m", "1g", "--cpu-quota=-1"];
     assert_eq!(jettison.build(context.path(), &old), plain);
     assert_eq!(jettison.build(context.path(), &["--squash", "--squash=false", "--builder=x", "-D"]), plain);
-    for (flag, value) in [("--resource", "pids=1"), ("--cgroup-parent", "../x"), ("--policy", "x.rego")] {
+    for (flag, value) in [
+        ("--resource", "pids=1"),
+        ("--cgroup-parent", "../x"),
+        ("--policy", "x.rego"),
+        ("--cache-from", "x"),
+        ("--cache-to", "type=inline"),
+    ] {
         let error = jettison.try_build(context.path(), &[flag, value]).fails(2);
         assert!(error.contains(flag) && error.contains("hint") | error.contains("help"), "{error}");
     }
     let with_policy = Jettison::new().env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "policy.json");
     let error = with_policy.try_build(context.path(), &[]).fails(2);
-    assert!(error.contains("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"), "{error}");
+    assert!(error.contains("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY policy.json: No such file"), "{error}");
+}
+
+#[test]
+fn a_policy_denies_sources_and_puts_others_in_their_place() {
+    let policies = tempfile::tempdir().unwrap();
+    let file = policies.path().join("policy.json");
+    let jettison =
+        Jettison::with_busybox().env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", file.to_str().unwrap());
+    let rule = |action: &str, selector: &str, updates: &str| {
+        let text = format!(
+            r#"{{"rules": [{{"action": "{action}", "selector": {{"identifier": "{selector}"}}, "updates": {{"identifier": "{updates}"}}}}]}}"#
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    rule("ALLOW", "*", "");
+    let other = folder("FROM scratch\nCOPY f /\n", &[("f", "other")]);
+    jettison.build(other.path(), &["-t", "other:1"]);
+    let of_other = jettison.build(folder("FROM other:1\nLABEL a=b\n", &[]).path(), &[]);
+    let context = folder("FROM busybox\nLABEL a=b\n", &[]);
+    assert_ne!(jettison.build(context.path(), &[]), of_other);
+    rule("CONVERT", "docker-image://docker.io/library/busybox:*", "docker-image://docker.io/library/other:1");
+    assert_eq!(jettison.build(context.path(), &[]), of_other);
+    rule("DENY", "docker-image://*", "");
+    let error = jettison.try_build(context.path(), &[]).fails(4);
+    assert!(
+        error.contains("Dockerfile:1:6") && error.contains("busybox:latest is denied by the policy"),
+        "{error}"
+    );
+    rule("DENY", "https://*", "");
+    let fetches = folder("FROM scratch\nADD https://example.invalid/f /\n", &[]);
+    let error = jettison.try_build(fetches.path(), &[]).fails(4);
+    assert!(error.contains("Dockerfile:2:5") && error.contains("is denied by the policy"), "{error}");
 }
 
 #[test]
