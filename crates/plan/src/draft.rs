@@ -112,10 +112,11 @@ impl Draft {
         (child, triggers)
     }
 
-    /// Drops what stages on this one inherit only to pass it on: copying it would make a long chain of stages slow.
+    /// Drops what stages on this one inherit only to pass it on: copying it would make a long chain of stages slow. The
+    /// room that it took goes, too.
     pub(crate) fn forget_past(&mut self) {
-        self.history.clear();
-        self.steps.clear();
+        self.history = Vec::new();
+        self.steps = Vec::new();
         self.config.config.labels.clear();
         self.config.config.exposed_ports.clear();
         self.places = Places::default();
