@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use jettison_oci::{Algorithm, Digest, DigestReader, Hasher};
 
+use crate::write_behind::WriteBehind;
 use crate::{Error, Result, Store};
 
 /// Bytes that are buffered before the kernel is asked to write.
@@ -84,6 +85,7 @@ impl Store {
             out: BufWriter::with_capacity(BUFFER_BYTES, file),
             hasher,
             written: 0,
+            behind: WriteBehind::default(),
             path,
             blobs: self.root().join("blobs"),
         })
@@ -96,6 +98,7 @@ pub struct BlobWriter {
     out: BufWriter<File>,
     hasher: Option<Hasher>,
     written: u64,
+    behind: WriteBehind,
     path: PathBuf,
     blobs: PathBuf,
 }
@@ -139,6 +142,7 @@ impl Write for BlobWriter {
             hasher.update(&bytes[..n]);
         }
         self.written += n as u64;
+        self.behind.grown(self.out.get_ref(), self.written);
         Ok(n)
     }
 

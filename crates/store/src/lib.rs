@@ -22,6 +22,7 @@ mod store;
 mod sweeper;
 mod tree;
 mod usage;
+mod write_behind;
 
 pub use blob::BlobWriter;
 pub use cache_mount::{CacheLock, Sharing};

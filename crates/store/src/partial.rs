@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jettison_oci::{Digest, Hasher};
 
 use crate::lock::Lock;
+use crate::write_behind::WriteBehind;
 use crate::{Error, Result, Store, blob, lock};
 
 /// Bytes that are read at once when what is there is hashed again.
@@ -21,6 +22,7 @@ pub struct PartialBlob {
     digest: Digest,
     hasher: Hasher,
     length: u64,
+    behind: WriteBehind,
     /// Somebody finished the blob while we waited: `file` is the blob, and only read.
     done: bool,
     _lock: Lock,
@@ -37,11 +39,22 @@ impl Store {
         let (digest, hasher) = (digest.clone(), digest.hasher());
         if self.has_blob(&digest)?.is_some() {
             let file = self.open_blob(&digest)?;
-            return Ok(PartialBlob { file, path, blobs, digest, hasher, length: 0, done: true, _lock: lock });
+            return Ok(PartialBlob {
+                file,
+                path,
+                blobs,
+                digest,
+                hasher,
+                length: 0,
+                behind: WriteBehind::default(),
+                done: true,
+                _lock: lock,
+            });
         }
         let open = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = open.map_err(Error::io("write", &path))?;
-        Ok(PartialBlob { file, path, blobs, digest, hasher, length: 0, done: false, _lock: lock })
+        let behind = WriteBehind::default();
+        Ok(PartialBlob { file, path, blobs, digest, hasher, length: 0, behind, done: false, _lock: lock })
     }
 }
 
@@ -69,6 +82,7 @@ impl PartialBlob {
             self.file.seek(SeekFrom::Start(0))?;
             self.hasher = self.digest.hasher();
             self.length = 0;
+            self.behind = WriteBehind::default();
         }
         Ok(())
     }
@@ -100,6 +114,7 @@ impl Write for PartialBlob {
         let n = self.file.write(bytes)?;
         self.hasher.update(&bytes[..n]);
         self.length += n as u64;
+        self.behind.grown(&self.file, self.length);
         Ok(n)
     }
 
