@@ -20,6 +20,7 @@ mod isolation;
 mod jettison;
 mod packages;
 mod process;
+mod random;
 mod registry;
 mod repository;
 mod scratch;

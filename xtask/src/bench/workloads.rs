@@ -163,19 +163,16 @@ pub fn linear() -> Vec<Workload> {
         set_up,
         ending: Ending::Archive,
         phases: vec![
-            Phase { label: first, before: Forget, edit: change_file },
-            Phase { label: again, before: Nothing, edit: nothing },
-            Phase { label: changed, before: Nothing, edit: change_file },
+            phase(first, Forget, change_file),
+            phase(again, Nothing, nothing),
+            phase(changed, Nothing, change_file),
         ],
     };
     let steps = |edit, [first, again]: [&'static str; 2]| Workload {
         name: LINEAR,
         set_up: empty,
         ending: Ending::Store,
-        phases: vec![
-            Phase { label: first, before: ForgetButBase, edit },
-            Phase { label: again, before: Nothing, edit: nothing },
-        ],
+        phases: vec![phase(first, ForgetButBase, edit), phase(again, Nothing, nothing)],
     };
     vec![
         files(many_files::<2_000>, ["2,000 files: first", "2,000 files: no-op", "2,000 files: one changed"]),

@@ -3,7 +3,8 @@
 //!
 //! `compare.rs` finds what differs between two outcomes; `listed.rs` reads `docs/differences.md`, where the
 //! differences that are meant stand with their reason. A difference that is not listed there fails, and so does a line
-//! there that speaks of a case without one. Cases that need a newer language than Debian's BuildKit has are left out.
+//! there that speaks of a case without one. Cases that need a newer language than that BuildKit has are left out.
+//! `random.rs` puts Dockerfiles together that are no cases.
 
 mod compare;
 mod listed;

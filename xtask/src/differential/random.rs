@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use jettison_corpus::Case;
 
-use crate::torture::Random;
+use crate::random::Random;
 
 /// The context of all of them.
 const SETUP: &str = "mkdir -p d/sub/deep e 'g h'

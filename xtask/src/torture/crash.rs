@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::random::Random;
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
+use crate::random::Random;
 use crate::registry::Registry;
 use crate::scratch;
 

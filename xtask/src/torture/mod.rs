@@ -12,13 +12,10 @@ mod faulty;
 mod hostile;
 mod keys;
 mod power;
-mod random;
 mod resources;
 mod sandbox;
 mod together;
 mod trial;
-
-pub use random::Random;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::disk::Disk;
-use super::random::Random;
 use super::trial::{self, Ended};
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process;
+use crate::random::Random;
 
 /// Longest time for one command.
 const LIMIT: Duration = Duration::from_secs(100);

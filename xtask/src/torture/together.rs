@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::random::Random;
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
+use crate::random::Random;
 use crate::registry::Registry;
 use crate::scratch;
 

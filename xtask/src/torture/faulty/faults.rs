@@ -1,6 +1,6 @@
 //! What goes wrong at the faulty registry, and how often.
 
-use crate::torture::random::Random;
+use crate::random::Random;
 
 /// What happens to one request.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,11 +19,11 @@ use anyhow::{Context, Result, ensure};
 use self::faults::Plan;
 use self::proxy::Proxy;
 use self::sink::Sink;
-use super::random::Random;
 use super::trial;
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process;
+use crate::random::Random;
 use crate::registry::Registry;
 use crate::scratch;
 

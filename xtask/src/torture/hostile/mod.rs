@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::disk::Disk;
-use super::random::Random;
 use super::trial::{self, Ended};
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process;
+use crate::random::Random;
 use crate::scratch;
 
 /// Most memory that a command may have, whatever it is given, bytes. A dev build's own code counts with it.

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use self::recipe::Recipe;
-use super::random::Random;
 use super::{Found, Setting, trial};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
+use crate::random::Random;
 use crate::scratch;
 
 /// Edits of one context before the next one begins.

@@ -1,6 +1,6 @@
 //! Random Dockerfiles, whose results show whatever they saw: every file with type, mode, owner and content.
 
-use crate::torture::random::Random;
+use crate::random::Random;
 
 /// Lists a folder in a way that depends on nothing but the files.
 const LIST: &str = "(cd $D && find . | sort | while IFS= read -r p; do stat -c '%N %f %u %g' \"$p\"; \

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, XattrFlags};
 
-use crate::torture::random::Random;
+use crate::random::Random;
 
 /// Names of files and folders. Some are there before the first edit, the rest comes with time.
 const NAMES: &[&[u8]] = &[

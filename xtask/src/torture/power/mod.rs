@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use self::trace::Event;
-use super::random::Random;
 use super::{Found, Setting};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
+use crate::random::Random;
 use crate::scratch;
 
 /// Longest time for one recorded build.

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::random::Random;
 use super::trial;
 use super::{Found, Setting};
 use crate::docker::{Docker, Release};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
+use crate::random::Random;
 use crate::scratch::{self, Scratch};
 
 /// Longest time for one build.
