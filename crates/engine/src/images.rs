@@ -237,7 +237,7 @@ impl Images<'_> {
             return Err(Error::invalid_image(reference.familiar(), "its config is larger than 16 MiB"));
         }
         let mut bytes = Vec::new();
-        self.registry.blob(reference, descriptor, 0, &mut bytes, &|_| ())?;
+        self.registry.blob(reference, descriptor, &mut bytes, &|_| ())?;
         self.store.put_blob(&bytes)?;
         parse_config(reference, manifest, &bytes)
     }

@@ -14,7 +14,8 @@ use std::thread::Builder;
 
 use jettison_layer::{self as layer, ApplyOptions};
 use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, media_type};
-use jettison_store::{Draft, SnapshotId};
+use jettison_registry as registry;
+use jettison_store::{self as store, Draft, SnapshotId};
 
 use crate::error::Error;
 use crate::images::{Image, Images, has_blob};
@@ -36,9 +37,9 @@ impl Images<'_> {
             }
         }
         each_at_once(&missing, TRANSFERS_MAX, |descriptor| {
-            self.fetch_blob(image, descriptor, &mut io::sink(), progress)
-        })?;
-        Ok(())
+            while self.fetch_blob(image, descriptor, &mut io::sink(), progress)? == Fetched::FalseStart {}
+            Ok(())
+        })
     }
 
     /// The snapshot of `image` if it is unpacked: `Some(None)` for an image without layers.
@@ -106,13 +107,15 @@ impl Images<'_> {
             )
         })?;
         let what = || format!("layer {} of {}", descriptor.digest.short(), image.reference.familiar());
-        let draft = self.store.begin_snapshot(None)?;
-        let applied = if has_blob(self.store, descriptor)? {
-            let file = self.store.open_blob(&descriptor.digest)?;
-            apply(compression, file, diff_id, draft.fs(), &what)?
-        } else {
+        loop {
+            let draft = self.store.begin_snapshot(None)?;
+            if has_blob(self.store, descriptor)? {
+                let file = self.store.open_blob(&descriptor.digest)?;
+                let applied = apply(compression, file, diff_id, draft.fs(), &what)?;
+                return Ok(Unpacked { draft, applied });
+            }
             let (mut arriving, arrived) = pipe();
-            std::thread::scope(|scope| {
+            let (fetched, applied) = std::thread::scope(|scope| {
                 let unpacking = Builder::new()
                     .spawn_scoped(scope, || apply(compression, arrived, diff_id, draft.fs(), &what))
                     .map_err(Error::io("start", "a thread"))?;
@@ -120,39 +123,55 @@ impl Images<'_> {
                 // Closing the pipe ends the unpacking thread; an error there explains a broken pipe here.
                 drop(arriving);
                 let applied = unpacking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                fetched.and(applied)
-            })?
-        };
-        Ok(Unpacked { draft, applied })
+                Ok::<_, Error>((fetched?, applied))
+            })?;
+            match fetched {
+                Fetched::Whole => return Ok(Unpacked { draft, applied: applied? }),
+                Fetched::FalseStart => {}
+            }
+        }
     }
 
-    /// Fetches one blob into the store, and copies what arrives to `also`.
+    /// Fetches one blob into the store, and copies what arrives to `also`. What an earlier try left is continued: nobody
+    /// can tell whether it is right before all is there.
     fn fetch_blob(
         &self,
         image: &Image,
         descriptor: &Descriptor,
         also: &mut dyn Write,
         progress: Progress<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Fetched, Error> {
         if self.cancel.is_raised() {
             return Err(Error::Canceled);
         }
-        let mut partial = self.store.partial_blob(&descriptor.digest)?;
+        let digest = &descriptor.digest;
+        let mut partial = self.store.partial_blob(digest)?;
         let have = partial.replay(also).map_err(Error::io("read", "a partial download"))?;
-        {
+        let received = {
             let mut tee = Tee { partial: &mut partial, also, also_open: true };
-            let report = |done: u64| progress(&descriptor.digest, done, descriptor.size);
-            self.registry.blob(&image.reference, descriptor, have, &mut tee, &report).map_err(|error| {
-                if self.cancel.is_raised() { Error::Canceled } else { Error::Registry(error) }
-            })?;
-        }
-        partial.commit(&descriptor.digest)?;
-        self.store.record_blob_origin(
-            &descriptor.digest,
-            image.reference.host(),
-            image.reference.repository(),
-        )?;
-        Ok(())
+            let report = |done: u64| progress(digest, done, descriptor.size);
+            self.registry.blob_unverified(&image.reference, descriptor, have, &mut tee, &report)
+        };
+        let wrong = match received {
+            Ok(host) => match partial.commit() {
+                Ok(()) => {
+                    let (host, repository) = (image.reference.host(), image.reference.repository());
+                    self.store.record_blob_origin(digest, host, repository)?;
+                    return Ok(Fetched::Whole);
+                }
+                Err(store::Error::DigestMismatch { expected, found }) => {
+                    registry::Error::DigestMismatch { host, expected, actual: found }
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Err(_) if self.cancel.is_raised() => return Err(Error::Canceled),
+            Err(error @ registry::Error::SizeMismatch { .. }) => {
+                partial.discard()?;
+                error
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if have > 0 { Ok(Fetched::FalseStart) } else { Err(wrong.into()) }
     }
 
     /// Puts an unpacked layer on top of `parent`: directories that the layer only implied take their metadata from
@@ -169,6 +188,16 @@ impl Images<'_> {
         }
         Ok(draft.commit()?)
     }
+}
+
+/// How fetching a blob ended, if not with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetched {
+    /// It is in the store.
+    Whole,
+    /// It began with bytes that an earlier try had left, and is not what it should be. They are gone, and whoever sent
+    /// them is no concern of this pull: it is to be begun again.
+    FalseStart,
 }
 
 #[derive(Debug)]

@@ -35,25 +35,20 @@ struct Download<'a> {
 }
 
 impl Client {
-    /// Streams a blob from `from_offset` on into `out`; `progress` is told the absolute number of bytes so far.
-    ///
-    /// The size is verified. From offset 0 the digest is verified too; from a later one only the caller can do it
-    /// (or use [`Client::blob_after`]). What was written before an error is right as far as it goes only after the
-    /// whole has been verified.
+    /// Streams a blob into `out`; `progress` is told the number of bytes so far. Size and digest are verified: what was
+    /// written before an error is not.
     pub fn blob(
         &self,
         reference: &Reference,
         descriptor: &Descriptor,
-        from_offset: u64,
         out: &mut dyn Write,
         progress: &dyn Fn(u64),
     ) -> Result<()> {
-        let hasher = (from_offset == 0).then(|| descriptor.digest.hasher());
-        let host = reference.host().to_owned();
-        self.download(reference, Download { descriptor, offset: from_offset, hasher, out, progress, host })
+        let seen = Seen { offset: 0, hasher: descriptor.digest.hasher() };
+        self.blob_after(reference, descriptor, seen, out, progress)
     }
 
-    /// Like [`Client::blob`], continuing after bytes whose hash is known, so that the digest of the whole is verified.
+    /// Like [`Client::blob`], continuing after bytes whose hash is known; the digest of the whole is verified.
     pub fn blob_after(
         &self,
         reference: &Reference,
@@ -64,7 +59,23 @@ impl Client {
     ) -> Result<()> {
         let host = reference.host().to_owned();
         let hasher = Some(seen.hasher);
-        self.download(reference, Download { descriptor, offset: seen.offset, hasher, out, progress, host })
+        self.download(reference, Download { descriptor, offset: seen.offset, hasher, out, progress, host })?;
+        Ok(())
+    }
+
+    /// The bytes of a blob from `offset` on, for a caller who hashes them itself: only the size is verified here, and
+    /// nothing is hashed twice. `progress` is told the absolute number of bytes so far. Returns the host that sent the
+    /// last of them.
+    pub fn blob_unverified(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        offset: u64,
+        out: &mut dyn Write,
+        progress: &dyn Fn(u64),
+    ) -> Result<String> {
+        let host = reference.host().to_owned();
+        self.download(reference, Download { descriptor, offset, hasher: None, out, progress, host })
     }
 
     /// A small blob (a config) in memory, verified. Refuses descriptors larger than `limit` bytes.
@@ -73,11 +84,11 @@ impl Client {
             return Err(Error::TooLarge { host: reference.host().to_owned(), what: "the blob", limit });
         }
         let mut bytes = Vec::new();
-        self.blob(reference, descriptor, 0, &mut bytes, &|_| {})?;
+        self.blob(reference, descriptor, &mut bytes, &|_| {})?;
         Ok(bytes)
     }
 
-    fn download(&self, reference: &Reference, mut download: Download<'_>) -> Result<()> {
+    fn download(&self, reference: &Reference, mut download: Download<'_>) -> Result<String> {
         let size = download.descriptor.size;
         if download.offset < size {
             self.ask_places(reference, |site| self.download_from(site, &mut download).map(Some))?;
@@ -88,10 +99,10 @@ impl Client {
             let (host, digest) = (download.host, digest.clone());
             return Err(Error::SizeMismatch { host, digest, expected: size, actual: download.offset });
         }
-        let Some(hasher) = download.hasher else { return Ok(()) };
+        let Some(hasher) = download.hasher else { return Ok(download.host) };
         let actual = hasher.finish();
         if actual == *digest {
-            Ok(())
+            Ok(download.host)
         } else {
             Err(Error::DigestMismatch { host: download.host, expected: digest.clone(), actual })
         }

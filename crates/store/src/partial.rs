@@ -75,34 +75,24 @@ impl PartialBlob {
         }
     }
 
-    /// Throws away what is there, to begin again.
-    pub fn restart(&mut self) -> io::Result<()> {
-        if !self.done {
-            self.file.set_len(0)?;
-            self.file.seek(SeekFrom::Start(0))?;
-            self.hasher = self.digest.hasher();
-            self.length = 0;
-            self.behind = WriteBehind::default();
-        }
-        Ok(())
-    }
-
-    /// The hash over all bytes so far.
-    pub fn hasher(&self) -> Hasher {
-        self.hasher.clone()
-    }
-
-    /// Makes the download a blob. Wrong content is removed, so that the next try starts anew.
-    pub fn commit(self, expected: &Digest) -> Result<()> {
+    /// Throws away what is there, so that the next try starts anew.
+    pub fn discard(self) -> Result<()> {
         if self.done {
             return Ok(());
         }
-        if let Err(error) = blob::verify(self.hasher.clone(), expected) {
-            let _ = fs::remove_file(&self.path);
+        fs::remove_file(&self.path).map_err(Error::io("remove", &self.path))
+    }
+
+    /// Makes the download a blob. Wrong content is removed, so that the next try starts anew.
+    pub fn commit(self) -> Result<()> {
+        if self.done {
+            return Ok(());
+        }
+        if let Err(error) = blob::verify(self.hasher.clone(), &self.digest) {
+            self.discard()?;
             return Err(error);
         }
-        blob::publish(&self.file, &self.path, &self.blobs, expected)?;
-        Ok(())
+        blob::publish(&self.file, &self.path, &self.blobs, &self.digest)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -176,31 +175,36 @@ impl Registry {
             return None;
         }
         let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = data.path().join("config.yml");
         let storage = data.path().join("storage");
         fs::write(
             &config,
             format!(
-                "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    \
-                 enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{extra}",
+                "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    \
+                 enabled: true\nhttp:\n  addr: 127.0.0.1:0\n{extra}",
                 storage.display()
             ),
         )
         .unwrap();
+        let log = data.path().join("log");
         let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let registry = Self { child, port, data };
+        let mut registry = Self { child, port: 0, data };
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "docker-registry does not answer");
+        registry.port = loop {
+            // The port is of the kernel's choice: one that was free a moment ago may be another test's registry by now.
+            let text = fs::read_to_string(&log).unwrap();
+            if let Some((_, rest)) = text.split_once("listening on 127.0.0.1:") {
+                break rest.split('"').next().unwrap().parse().unwrap();
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "docker-registry does not listen: {text}");
             std::thread::sleep(Duration::from_millis(20));
-        }
+        };
         Some(registry)
     }
 

@@ -141,6 +141,31 @@ fn a_damaged_layer_is_refused_and_nothing_is_built() {
 }
 
 #[test]
+fn what_a_wrong_download_left_does_not_stop_the_next_pull() {
+    let Some(registry) = Registry::start("") else { return };
+    let publisher = Jettison::with_busybox();
+    let name = registry.name("base:1");
+    publisher.run(&["push", "busybox", &name]).ok();
+    let image: serde_json::Value =
+        serde_json::from_str(&publisher.run(&["inspect", "busybox"]).ok()).unwrap();
+    let layer = &image[0]["manifest"]["layers"][0];
+    let digest = layer["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let size = usize::try_from(layer["size"].as_u64().unwrap()).unwrap();
+    for (left, unpack) in
+        [(size / 2, false), (size, false), (size + 1, false), (size / 2, true), (size, true)]
+    {
+        let jettison = Jettison::new();
+        let partial = jettison.store.path().join("partial");
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join(digest), vec![7; left]).unwrap();
+        let flags: &[&str] = if unpack { &["--unpack"] } else { &[] };
+        jettison.run(&[&["pull", "-q", name.as_str()], flags].concat()).ok();
+        assert_eq!(fs::read_dir(&partial).unwrap().count(), 0, "{left}");
+        jettison.run(&["run", &name, "true"]).ok();
+    }
+}
+
+#[test]
 fn a_registry_without_a_certificate_is_trusted_when_the_output_says_so() {
     let Some(registry) = Registry::start("") else { return };
     // The same registry under an address that nobody takes for this machine's own.

@@ -29,7 +29,7 @@ fn a_mirror_serves_pulls_and_not_pushes() {
     let (client, _) = client_with(config);
     let name = reference(&registry, "app:1");
     assert_eq!(client.manifest(&name).unwrap().source, mirror.host());
-    client.blob(&name, &blob, 0, &mut Vec::new(), &|_| {}).unwrap();
+    client.blob(&name, &blob, &mut Vec::new(), &|_| {}).unwrap();
     assert!(registry.requests().is_empty());
     Source::new(noise(10)).push(&client, &name).unwrap();
     assert!(!registry.requests().is_empty());
@@ -47,7 +47,7 @@ fn a_mirror_without_the_image_or_without_life_falls_through() {
         let (client, _) = client_with(config);
         let name = reference(&registry, "app:1");
         assert_eq!(client.manifest(&name).unwrap().source, registry.host());
-        client.blob(&name, &blob, 0, &mut Vec::new(), &|_| {}).unwrap();
+        client.blob(&name, &blob, &mut Vec::new(), &|_| {}).unwrap();
         // The error that counts is the registry's own.
         let error = client.manifest(&reference(&registry, "other:1")).unwrap_err();
         assert_eq!((error.kind(), error.host()), (Kind::NotFound, Some(registry.host().as_str())));
@@ -68,7 +68,7 @@ fn a_mirror_that_breaks_off_is_continued_elsewhere() {
     let (config, _dir) = with_mirror(&registry, &mirror.host());
     let (client, _) = client_with(config);
     let mut out = Vec::new();
-    client.blob(&reference(&registry, "app:1"), &blob, 0, &mut out, &|_| {}).unwrap();
+    client.blob(&reference(&registry, "app:1"), &blob, &mut out, &|_| {}).unwrap();
     assert!(out == bytes);
     let asked = registry.requests().into_iter().find(|r| r.target.contains("/blobs/")).unwrap();
     assert_eq!(asked.header("range"), Some("bytes=40000-"));

@@ -33,7 +33,7 @@ fn an_image_by_tag_and_by_digest() {
     assert!(matches!(client.blob_bytes(&tagged, &manifest.layers[0], 100), Err(Error::TooLarge { .. })));
     let positions = RefCell::new(Vec::new());
     let mut out = Vec::new();
-    client.blob(&tagged, &manifest.layers[0], 0, &mut out, &|at| positions.borrow_mut().push(at)).unwrap();
+    client.blob(&tagged, &manifest.layers[0], &mut out, &|at| positions.borrow_mut().push(at)).unwrap();
     assert_eq!(out, layer);
     let positions = positions.into_inner();
     assert!(positions.is_sorted() && positions.last() == Some(&300_000));
@@ -69,7 +69,7 @@ fn a_wrong_digest_is_noticed() {
     assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
 
     registry.fault(Fault::on("GET", "/blobs/").act(Action::Garble));
-    let error = client.blob(&name, &blob, 0, &mut Vec::new(), &|_| {}).unwrap_err();
+    let error = client.blob(&name, &blob, &mut Vec::new(), &|_| {}).unwrap_err();
     assert_eq!(error.kind(), Kind::DigestMismatch);
     assert!(error.to_string().contains(&registry.host()));
 }
@@ -122,7 +122,7 @@ fn a_broken_body_is_continued_where_it_broke() {
     registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 200_000 }));
     let (client, waits) = client();
     let mut out = Vec::new();
-    client.blob(&reference(&registry, "app:1"), &blob, 0, &mut out, &|_| {}).unwrap();
+    client.blob(&reference(&registry, "app:1"), &blob, &mut out, &|_| {}).unwrap();
     assert!(out == bytes);
     let ranges: Vec<_> =
         registry.requests().iter().filter_map(|r| r.header("range").map(str::to_owned)).collect();
@@ -139,7 +139,7 @@ fn a_server_without_ranges_starts_again_and_the_bytes_fit_all_the_same() {
     registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 300_000 }));
     let (client, _) = client();
     let mut out = Vec::new();
-    client.blob(&reference(&registry, "app:1"), &blob, 0, &mut out, &|_| {}).unwrap();
+    client.blob(&reference(&registry, "app:1"), &blob, &mut out, &|_| {}).unwrap();
     assert!(out == bytes);
 }
 
@@ -156,7 +156,7 @@ fn an_earlier_download_is_continued() {
     client.blob_after(&name, &blob, Seen { offset: 4000, hasher }, &mut out, &|_| {}).unwrap();
     assert_eq!(out, &bytes[4000..]);
     let mut out = Vec::new();
-    client.blob(&name, &blob, 9000, &mut out, &|_| {}).unwrap();
+    client.blob_unverified(&name, &blob, 9000, &mut out, &|_| {}).unwrap();
     assert_eq!(out, &bytes[9000..]);
     // What is complete needs no request, only its hash.
     let before = registry.requests().len();
@@ -175,7 +175,7 @@ fn a_body_that_never_comes_is_given_up() {
     let blob = registry.put_blob("app", &noise(10_000));
     registry.fault(Fault::on("GET", "/blobs/").times(99).act(Action::CutResponse { after: 10 }));
     let (client, _) = client();
-    let error = client.blob(&reference(&registry, "app:1"), &blob, 0, &mut Vec::new(), &|_| {}).unwrap_err();
+    let error = client.blob(&reference(&registry, "app:1"), &blob, &mut Vec::new(), &|_| {}).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().contains("too early"), "{error}");
 }
@@ -188,9 +188,9 @@ fn another_size_than_promised_is_refused_before_it_is_written() {
     let (client, _) = client();
     let name = reference(&registry, "app:1");
     let mut out = Vec::new();
-    assert!(matches!(client.blob(&name, &blob, 0, &mut out, &|_| {}), Err(Error::SizeMismatch { .. })));
+    assert!(matches!(client.blob(&name, &blob, &mut out, &|_| {}), Err(Error::SizeMismatch { .. })));
     blob.size = 1100;
-    assert!(matches!(client.blob(&name, &blob, 0, &mut out, &|_| {}), Err(Error::SizeMismatch { .. })));
+    assert!(matches!(client.blob(&name, &blob, &mut out, &|_| {}), Err(Error::SizeMismatch { .. })));
     assert!(out.is_empty());
 }
 
@@ -200,8 +200,9 @@ fn ranges_that_were_not_asked_for_are_refused() {
     let blob = registry.put_blob("app", &noise(1000));
     registry.fault(Fault::on("GET", "/blobs/").headers(&[("Content-Range", "bytes 400-999/1000")]));
     let (client, _) = client();
-    let error =
-        client.blob(&reference(&registry, "app:1"), &blob, 500, &mut Vec::new(), &|_| {}).unwrap_err();
+    let error = client
+        .blob_unverified(&reference(&registry, "app:1"), &blob, 500, &mut Vec::new(), &|_| {})
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidResponse);
 }
 
@@ -285,7 +286,7 @@ fn redirects_are_followed_without_credentials_and_not_everywhere() {
     let name = reference(&registry, "app:1");
     registry.fault(redirect(&elsewhere));
     let mut out = Vec::new();
-    client.blob(&name, &blob, 1000, &mut out, &|_| {}).unwrap();
+    client.blob_unverified(&name, &blob, 1000, &mut out, &|_| {}).unwrap();
     assert_eq!(out, &bytes[1000..]);
     let seen = store.requests();
     assert_eq!(seen.len(), 1);
@@ -293,10 +294,10 @@ fn redirects_are_followed_without_credentials_and_not_everywhere() {
     assert_eq!(seen[0].header("range"), Some("bytes=1000-"));
 
     registry.fault(redirect("http://169.254.169.254/latest/meta-data"));
-    let error = client.blob(&name, &blob, 0, &mut Vec::new(), &|_| {}).unwrap_err();
+    let error = client.blob(&name, &blob, &mut Vec::new(), &|_| {}).unwrap_err();
     assert!(matches!(error, Error::UnsafeAddress { .. }), "{error}");
     registry.fault(redirect("/v2/app/blobs/around").times(99));
-    let error = client.blob(&name, &blob, 0, &mut Vec::new(), &|_| {}).unwrap_err();
+    let error = client.blob(&name, &blob, &mut Vec::new(), &|_| {}).unwrap_err();
     assert!(error.to_string().contains("in circles"), "{error}");
 }
 
@@ -311,7 +312,7 @@ fn many_threads_share_one_client() {
             let (client, registry) = (&client, &registry);
             scope.spawn(move || {
                 let mut out = Vec::new();
-                client.blob(&reference(registry, "app:1"), &descriptor, 0, &mut out, &|_| {}).unwrap();
+                client.blob(&reference(registry, "app:1"), &descriptor, &mut out, &|_| {}).unwrap();
                 assert!(out == *bytes);
             });
         }

@@ -31,7 +31,7 @@ fn while_a_body_does_not_come() {
     let registry = FakeRegistry::start();
     let blob = registry.put_blob("app", &noise(100_000));
     registry.fault(Fault::on("GET", "/blobs/").act(Action::Stall(Duration::from_secs(20))));
-    canceled(|client| client.blob(&reference(&registry, "app:1"), &blob, 0, &mut Vec::new(), &|_| {}));
+    canceled(|client| client.blob(&reference(&registry, "app:1"), &blob, &mut Vec::new(), &|_| {}));
 }
 
 #[test]
