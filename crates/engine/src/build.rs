@@ -5,9 +5,10 @@
 //! `assemble.rs`) → outputs (`output/`, `push.rs`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jettison_dockerfile::{Dockerfile, Stage};
+use jettison_layer::copy;
 use jettison_oci::Platform;
 use jettison_oci::time::DEFAULT_EPOCH_SECONDS;
 use jettison_plan::key::Key;
@@ -68,6 +69,8 @@ pub(crate) struct Build<'a> {
     pub(crate) listings: Mutex<BTreeMap<String, Listing>>,
     /// What steps copy from contexts, from their keys on.
     pub(crate) chosen: Mutex<BTreeMap<StepId, Chosen>>,
+    /// What the layer has in it that was made without a snapshot. Only the last step of a result can do that.
+    pub(crate) written: Mutex<Option<(SnapshotId, Arc<copy::Listing>)>>,
 }
 
 /// Builds `request` with the state in `store`.
@@ -148,6 +151,7 @@ fn carry_out(
             tasks: &shared.tasks,
             progress: plan.steps.iter().map(|_| Mutex::default()).collect(),
             chosen: Mutex::default(),
+            written: Mutex::default(),
             contexts: &shared.contexts,
             remotes: &shared.remotes,
             made: &shared.made,

@@ -17,7 +17,7 @@ use crate::filesystem;
 use crate::output::archive::{self, ArchiveImage};
 use crate::output::files::{self, Tree};
 use crate::output::mirror;
-use crate::parts::LeftBehind;
+use crate::parts::{Chain, LeftBehind};
 use crate::request::{AnnotationPlace, Annotations, BuildOutcome, BuiltImage, LayerCompression, Output};
 use crate::tasks::Done;
 
@@ -109,7 +109,7 @@ impl Build<'_> {
             }
             let verdict = self.inspect(&documents)?;
             let attestation = self.attest(&documents)?;
-            Some((archive_image, self.built(&documents, &layers)?, verdict, attestation))
+            Some((archive_image, self.built(&documents, &layers, &snapshots)?, verdict, attestation))
         } else {
             None
         };
@@ -155,7 +155,9 @@ impl Build<'_> {
             compressed_bytes: images.iter().map(|(_, built)| built.compressed_bytes).sum(),
             uncompressed_bytes: images.iter().map(|(_, built)| built.uncompressed_bytes).sum(),
             parts: Vec::new(),
+            chain: Chain::default(),
             left_behind: left,
+            platforms: platforms.iter().cloned().zip(images.iter().map(|(_, built)| built.clone())).collect(),
         };
         let manifests = images.into_iter().flat_map(|(image, _)| image.manifests).chain(attached).collect();
         Ok((ArchiveImage { descriptor, manifests, names: self.request.tags.clone() }, built))
@@ -319,7 +321,12 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn built(&self, documents: &Documents, new: &[(Layer, u64)]) -> Result<BuiltImage, Error> {
+    fn built(
+        &self,
+        documents: &Documents,
+        new: &[(Layer, u64)],
+        snapshots: &[SnapshotId],
+    ) -> Result<BuiltImage, Error> {
         let (base, _) = self.target_chain();
         let manifest: Manifest =
             serde_json::from_slice(&documents.manifest).expect("we have just written it");
@@ -337,7 +344,9 @@ impl Build<'_> {
                 &documents.parsed_config,
                 &new.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
             )?,
+            chain: self.chain_of(snapshots),
             left_behind: self.stages_left(&documents.manifest_descriptor.digest)?,
+            platforms: Vec::new(),
         })
     }
 }

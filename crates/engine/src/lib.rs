@@ -52,7 +52,7 @@ pub use load::{Loaded, load, load_folder};
 pub use origin::{Bringer, Origin};
 pub use output::archive::{ArchiveImage, write_folder, write_tar};
 pub use output::write_atomically;
-pub use parts::{LeftBehind, Part, left_behind};
+pub use parts::{Chain, LeftBehind, Part, left_behind};
 pub use pull::Progress;
 pub use request::{
     Allow, Annotation, AnnotationPlace, ArchiveFormat, BuildOutcome, BuildRequest, BuiltImage, ContextSource,

@@ -4,10 +4,12 @@
 //! measured by whoever asks, as long as the snapshot of the stage is there.
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, PoisonError};
 
+use jettison_layer::copy::Listing;
 use jettison_oci::{Digest, ImageConfig};
 use jettison_plan::Fs;
-use jettison_store::Store;
+use jettison_store::{SnapshotId, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::build::Build;
@@ -16,6 +18,8 @@ use crate::filesystem;
 
 /// Most stages of one image that are remembered.
 const STAGES_MAX: usize = 100;
+/// Longer listings of a layer are not kept until the end of the build, names.
+const LISTED_MAX: usize = 300_000;
 
 /// A part of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,19 @@ pub struct Part {
     pub bytes: u64,
     /// Whether it is the base image.
     pub is_base: bool,
+}
+
+/// The steps behind an image's own layers, as the store has them.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    /// What the last of them left; `None` if there are none.
+    pub top: Option<SnapshotId>,
+    /// How many there are.
+    pub length: usize,
+    /// Whether they are one layer.
+    pub squashed: bool,
+    /// What the last one wrote, if this very build made a layer of it and no files.
+    pub listing: Option<Arc<Listing>>,
 }
 
 /// A build stage that is not in the image.
@@ -67,13 +84,20 @@ fn key(image: &Digest) -> String {
 }
 
 impl Build<'_> {
-    /// The base image and the new layers, base first. `layers` are the bytes of those.
+    /// The base image and the new layers, base first. `layers` are the bytes of those; all steps are one of them if they are
+    /// squashed.
     pub(crate) fn image_parts(&self, config: &ImageConfig, layers: &[u64]) -> Result<Vec<Part>, Error> {
         let (base, _) = self.target_chain();
         let mut parts = Vec::new();
         if let Fs::Image(image) = base {
             let what = self.plan.images[image].reference.familiar();
             parts.push(Part { what, bytes: self.fs_bytes(base)?.unwrap_or(0), is_base: true });
+        }
+        if let (true, [bytes]) = (self.request.squash, layers) {
+            let steps = self.target_chain().1.len();
+            let what = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
+            parts.push(Part { what: format!("{what}, squashed"), bytes: *bytes, is_base: false });
+            return Ok(parts);
         }
         let made = config.history.iter().filter(|entry| !entry.empty_layer);
         let made: Vec<&str> = made.map(|entry| entry.created_by.as_deref().unwrap_or_default()).collect();
@@ -82,6 +106,22 @@ impl Build<'_> {
             |(what, bytes): (&&str, &u64)| Part { what: (*what).to_owned(), bytes: *bytes, is_base: false };
         parts.extend(own.zip(layers).map(part));
         Ok(parts)
+    }
+
+    /// Keeps what a layer has in it that was made without a snapshot.
+    pub(crate) fn note_listing(&self, layer: SnapshotId, listing: Listing) {
+        if listing.names.len() <= LISTED_MAX {
+            *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some((layer, Arc::new(listing)));
+        }
+    }
+
+    /// The steps of the result; `snapshots` are what they left.
+    pub(crate) fn chain_of(&self, snapshots: &[SnapshotId]) -> Chain {
+        let top = snapshots.last().cloned();
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let listing = written.iter().find(|(layer, _)| top.as_ref() == Some(layer));
+        let listing = listing.map(|(_, listing)| Arc::clone(listing));
+        Chain { top, length: snapshots.len(), squashed: self.request.squash, listing }
     }
 
     /// The other stages of the plan as far as their sizes are known, the largest first. What is known of all of them is

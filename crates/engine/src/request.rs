@@ -13,7 +13,7 @@ use crate::attest::Attestations;
 use crate::candidate::Inspector;
 use crate::event::Verdict;
 use crate::fetch::Fetched;
-use crate::parts::{LeftBehind, Part};
+use crate::parts::{Chain, LeftBehind, Part};
 use crate::source_policy::SourcePolicy;
 
 /// Everything that decides what is built and where it goes.
@@ -286,8 +286,20 @@ pub struct BuiltImage {
     pub compressed_bytes: u64,
     /// Sum of the uncompressed layers, bytes.
     pub uncompressed_bytes: u64,
-    /// The base and the layers that the build made, base first; of several platforms none.
+    /// The base and the layers that the build made, base first; none for an index.
     pub parts: Vec<Part>,
+    /// The steps behind those layers.
+    pub chain: Chain,
     /// The stages that are not in it, the largest first, as far as their sizes are known.
     pub left_behind: Vec<LeftBehind>,
+    /// The images of an index, and for which platform each is; none for an image.
+    pub platforms: Vec<(Platform, BuiltImage)>,
+}
+
+impl BuiltImage {
+    /// The images of an index; an image itself.
+    pub fn images(&self) -> impl Iterator<Item = &Self> {
+        let itself = self.platforms.is_empty().then_some(self);
+        itself.into_iter().chain(self.platforms.iter().map(|(_, image)| image))
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`prove`] is the start-proof: a pure decision over a [`Tree`] (the merged files), the config and the platform.
 //! `tree/` has the trees and how paths are resolved in them, `elf/` reads executables, `loader/` finds shared libraries
-//! as glibc and musl do, `proof/` has one file per family of rules. `size.rs` counts bytes, `brought.rs` those that a build added, `diff/` compares two images,
+//! as glibc and musl do, `proof/` has one file per family of rules. `size.rs` counts bytes, `brought/` those that a build added, `diff/` compares two images,
 //! `sbom/` lists packages.
 //! Everything here comes from strangers: each path is resolved inside the root, each size and each loop has a limit.
 

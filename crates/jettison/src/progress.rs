@@ -50,7 +50,7 @@ impl event::Sink for View {
 }
 
 /// The last lines of a build.
-pub(crate) fn print_summary(image: &BuiltImage, brought: Option<&Brought>) {
+pub(crate) fn print_summary(image: &BuiltImage, brought: &[Option<Brought>]) {
     // Nobody is left to tell if standard error is gone.
     let _ = writeln!(std::io::stderr(), "{}", ui::summary(image, brought));
 }

@@ -4,6 +4,7 @@
 use jettison_engine::BuiltImage;
 use jettison_inspect::brought::Brought;
 use jettison_inspect::size::{Duplicate, FileUsage};
+use jettison_oci::Digest;
 
 use crate::bytes::for_people;
 use crate::clean::{self, Colour};
@@ -30,9 +31,44 @@ pub fn pull_time(bytes: u64) -> String {
     format!("about {:.1} s at 100 Mbit/s", bytes as f64 / PULL_BYTES_A_SECOND)
 }
 
-/// One line, and further ones for what is worth it; without a line end.
-pub fn summary(image: &BuiltImage, brought: Option<&Brought>) -> String {
-    let mut lines = vec![first_line(image)];
+/// One line, and further ones for what is worth it; without a line end. Of an index the same for each of its images.
+/// `brought` is what the steps of [`BuiltImage::images`] brought.
+pub fn summary(image: &BuiltImage, brought: &[Option<Brought>]) -> String {
+    let images: Vec<(&BuiltImage, Option<&Brought>)> = image
+        .images()
+        .enumerate()
+        .map(|(n, image)| (image, brought.get(n).and_then(Option::as_ref)))
+        .collect();
+    let mut lines = Vec::new();
+    match images[..] {
+        // An index over one image has its digest, and else nothing to say.
+        [(only, brought)] => {
+            lines.push(first_line(only, &image.manifest.digest));
+            lines.extend(further_lines(only, brought));
+        }
+        _ => {
+            lines.push(format!(
+                "{} for {} platforms ({} packed), {}",
+                for_people(image.uncompressed_bytes),
+                images.len(),
+                for_people(image.compressed_bytes),
+                image.manifest.digest
+            ));
+            for ((platform, _), (image, brought)) in image.platforms.iter().zip(images) {
+                lines.push(format!("{platform}: {}", first_line(image, &image.manifest.digest)));
+                lines.extend(further_lines(image, brought));
+            }
+        }
+    }
+    if lines.iter().any(|line| line.starts_with(' ')) {
+        lines.push("  `jettison size` says more".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// Where the bytes of an image are.
+fn further_lines(image: &BuiltImage, brought: Option<&Brought>) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut add = |title: &str, words: Option<String>| {
         lines.extend(words.map(|words| format!("  {title:<TITLE_CHARS$}{words}")));
     };
@@ -46,20 +82,17 @@ pub fn summary(image: &BuiltImage, brought: Option<&Brought>) -> String {
     }
     let stages = image.left_behind.iter().map(|stage| (plain(&stage.name), stage.bytes)).collect();
     add("left behind", several(stages));
-    if lines.len() > 1 {
-        lines.push("  `jettison size` says more".to_owned());
-    }
-    lines.join("\n")
+    lines
 }
 
 /// Sizes, digest, how much smaller than a stage.
-fn first_line(image: &BuiltImage) -> String {
+fn first_line(image: &BuiltImage, digest: &Digest) -> String {
     let mut line = format!(
         "{} ({} to pull, {}), {}",
         for_people(image.uncompressed_bytes),
         for_people(image.compressed_bytes),
         pull_time(image.compressed_bytes),
-        image.manifest.digest
+        digest
     );
     // An image without files is infinitely smaller than anything.
     if let Some(stage) = image.left_behind.first().filter(|_| image.uncompressed_bytes > 0) {
@@ -168,9 +201,9 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jettison_engine::{LeftBehind, Part};
+    use jettison_engine::{Chain, LeftBehind, Part};
     use jettison_inspect::brought::Hidden;
-    use jettison_oci::{Descriptor, Digest, media_type};
+    use jettison_oci::{Descriptor, Platform, media_type};
 
     use super::*;
 
@@ -191,14 +224,16 @@ mod tests {
             compressed_bytes: 1_900_000,
             uncompressed_bytes,
             parts: parts.iter().map(part).collect(),
+            chain: Chain::default(),
             left_behind: stages.iter().map(stage).collect(),
+            platforms: Vec::new(),
         }
     }
 
     #[test]
     fn one_line_unless_there_is_more_to_say() {
         let one = [("COPY a /a # buildkit", 6_550_000)];
-        let of = |bytes, stages: &[_], parts: &[_]| summary(&image(bytes, stages, parts), None);
+        let of = |bytes, stages: &[_], parts: &[_]| summary(&image(bytes, stages, parts), &[]);
         insta::assert_snapshot!(of(6_550_000, &[("build", 783_000_000)], &one), @"6.55MB (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a, 120 times smaller than build (783MB)");
         insta::assert_snapshot!(of(6_550_000, &[("build", 10_000_000)], &one), @"6.55MB (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a, 1.5 times smaller than build (10MB)");
         insta::assert_snapshot!(of(6_550_000, &[("build", 6_600_000)], &one), @"6.55MB (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a");
@@ -228,12 +263,24 @@ mod tests {
             ],
             more: [(7, 500), (0, 0)],
         };
-        let text = summary(&image(87_000_030, &stages, &parts), Some(&brought));
+        let text = summary(&image(87_000_030, &stages, &parts), &[Some(brought)]);
         insta::assert_snapshot!(text.split_once('\n').unwrap().1);
         let small = Hidden { of: Some(0), by: 1, bytes: 9000 };
         let quiet = Brought { folders: usage(&[("/a", 30)]), hidden: vec![small], ..Brought::default() };
-        let text = summary(&image(87_000_030, &stages[..1], &parts[3..]), Some(&quiet));
+        let text = summary(&image(87_000_030, &stages[..1], &parts[3..]), &[Some(quiet)]);
         assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn an_index_says_it_of_each_image() {
+        let parts = [("debian:12-slim", 75_000_000), ("COPY app /app # buildkit", 6_000_000)];
+        let of = |bytes| image(bytes, &[("build", 783_000_000)], &parts);
+        let mut index = image(160_000_000, &[], &[]);
+        index.platforms.push(("linux/amd64".parse::<Platform>().unwrap(), of(81_000_000)));
+        let brought = Brought { folders: usage(&[("/app", 5_000_000), ("/etc", 10)]), ..Brought::default() };
+        insta::assert_snapshot!("one_platform", summary(&index, &[Some(brought.clone())]));
+        index.platforms.push(("linux/arm64/v8".parse::<Platform>().unwrap(), of(79_000_000)));
+        insta::assert_snapshot!("two_platforms", summary(&index, &[Some(brought), None]));
     }
 
     fn usage(list: &[(&str, u64)]) -> Vec<FileUsage> {

@@ -156,13 +156,16 @@ impl Build<'_> {
             other => other?,
         };
         let parameters = self.layer_parameters();
-        Ok(Direct::Done(match &target.again {
+        let id = match &target.again {
             None => store.record_layer_only(target.input, &parameters, &record)?,
             Some(id) => {
                 store.record_encoded_layer(id, &parameters, &record)?;
                 id.clone()
             }
-        }))
+        };
+        let from = root.try_clone().map_err(Error::io("open", "what is copied"))?;
+        self.note_listing(id.clone(), planned.into_listing(from));
+        Ok(Direct::Done(id))
     }
 
     /// What `copy` reads, in the order in which it was written: neighbours from one place together.

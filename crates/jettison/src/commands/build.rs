@@ -7,7 +7,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use jettison_engine::event::{Event, Sink as _, Verdict};
-use jettison_engine::{Attestations, BuildOutcome, BuildRequest, Output, build, write_atomically};
+use jettison_engine::{
+    Attestations, BuildOutcome, BuildRequest, BuiltImage, Output, build, write_atomically,
+};
 use jettison_oci::Reference;
 use serde_json::{Map, Value, json};
 
@@ -93,12 +95,15 @@ fn carry_out(
         write_atomically(path, format!("{text}\n").as_bytes())?;
     }
     let shown = mode != Progress::Quiet && mode != Progress::None;
-    if let (Some(image), true) = (&outcome.image, shown) {
-        let built =
-            || session.environment.images(store, registry).built(&image.manifest.digest).ok().flatten();
-        // Of a squashed image the steps are no layers.
-        let brought = if request.squash { None } else { brought::of(store, image, built) };
-        print_summary(image, brought.as_ref());
+    if let Some(image) = &outcome.image {
+        // What only this build knows is looked at even if it is not said: the next one says it.
+        let brought = |image: &BuiltImage| {
+            (shown || image.chain.listing.is_some()).then(|| brought::of(store, image)).flatten()
+        };
+        let brought: Vec<_> = image.images().map(brought).collect();
+        if shown {
+            print_summary(image, &brought);
+        }
     }
     let stdout_taken = request.outputs.iter().any(flags::writes_to_stdout);
     if let (Some(image), false) = (&outcome.image, stdout_taken) {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use jettison_engine::Image;
 use jettison_inspect::size::{Counter, FileUsage, Usage};
 use jettison_layer::Limits;
+use jettison_oci::History;
 use jettison_store::Store;
 use jettison_ui::bytes::for_people;
 use jettison_ui::table::Table;
@@ -97,7 +98,9 @@ fn compressed(image: &Image) -> u64 {
 /// The instruction of each layer, from the history.
 fn instructions(image: &Image) -> Vec<String> {
     let with_layer = image.config.history.iter().filter(|entry| !entry.empty_layer);
-    let texts = with_layer.map(|entry| entry.created_by.clone().unwrap_or_default());
+    // What squashes says what it did in the comment.
+    let text = |entry: &History| entry.created_by.clone().or_else(|| entry.comment.clone());
+    let texts = with_layer.map(|entry| text(entry).unwrap_or_default());
     texts.chain(std::iter::repeat(String::new())).take(image.manifest.layers.len()).collect()
 }
 

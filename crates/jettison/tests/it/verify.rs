@@ -417,6 +417,14 @@ fn size_and_the_end_of_a_build_say_what_stayed_behind() {
     assert!(text.contains("STAGE LEFT BEHIND") && text.contains("/opt/big 9MB"), "{text}");
 }
 
+/// The last lines of a build after the first of them.
+fn closing_lines(stderr: &str) -> String {
+    let lines =
+        stderr.lines().skip_while(|line| !line.contains("to pull") && !line.contains(" packed)")).skip(1);
+    let is_one = |line: &&str| line.starts_with("  ") || line.starts_with("linux/");
+    lines.take_while(is_one).collect::<Vec<_>>().join("\n")
+}
+
 /// What a later step hides, what is there twice, what came with packages: said when it matters, again by a build that
 /// does nothing, and never by one that is to be quiet.
 #[test]
@@ -431,12 +439,8 @@ fn the_end_of_a_build_says_what_is_wasted() {
          CMD [\"sh\"]\n",
         &[("status", "Package: curl\nStatus: install ok installed\nVersion: 1\nInstalled-Size: 500\n")],
     );
-    let end = |stderr: &str| -> String {
-        let lines = stderr.lines().skip_while(|line| !line.contains("to pull")).skip(1);
-        lines.take_while(|line| line.starts_with("  ")).collect::<Vec<_>>().join("\n")
-    };
     let built = jettison.try_build(folder.path(), &["-t", "app"]);
-    let said = end(&built.stderr);
+    let said = closing_lines(&built.stderr);
     // busybox differs from machine to machine, and so does what was allocated for directories.
     let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("  from ")).collect();
     insta::assert_snapshot!(lines.join("\n"), @"
@@ -447,7 +451,46 @@ fn the_end_of_a_build_says_what_is_wasted() {
       `jettison size` says more
     ");
     let plain = jettison.try_build(folder.path(), &["--progress=plain", "-t", "app"]);
-    assert_eq!(end(&plain.stderr), said, "a build without work, and --progress=plain");
+    assert_eq!(closing_lines(&plain.stderr), said, "a build without work, and --progress=plain");
     let quiet = jettison.try_build(folder.path(), &["-q", "-t", "app"]);
     assert_eq!(quiet.stderr, "");
+}
+
+/// The same is said of what goes straight into a layer, of several platforms, of an image with something attached, and of
+/// steps that are one layer.
+#[test]
+fn the_end_of_every_kind_of_build_says_where_the_bytes_are() {
+    let jettison = Jettison::new();
+    let big = "0123456789abcdef".repeat(20_000);
+    let folder = folder(
+        "FROM scratch AS base\nCOPY --link . /srv\nFROM base\nCOPY small /srv/old\nCOPY --from=base /srv/a /srv/b /opt/x/\n",
+        &[
+            ("a", &big),
+            ("b", &big),
+            ("old", &big[1..]),
+            ("small", "hi"),
+            (".dockerignore", "Dockerfile\n.dockerignore\n"),
+        ],
+    );
+    let build = |args: &[&str]| {
+        let ran = jettison.try_build(folder.path(), &[&["-t", "app"], args].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        closing_lines(&ran.stderr)
+    };
+    // The first to make the last layer is not to say anything; the next one knows all the same.
+    jettison.build(folder.path(), &["-q"]);
+    let straight = build(&[]);
+    insta::assert_snapshot!("straight_into_a_layer", straight);
+    let with_files = build(&["--no-cache", "--output=type=image", "--output=type=tar,dest=/dev/null"]);
+    assert_eq!(with_files, straight);
+    assert_eq!(build(&["--provenance=true"]), straight);
+    let digests = without_digests(&build(&["--platform", "linux/amd64,linux/arm64"]));
+    insta::assert_snapshot!("two_platforms", digests);
+    insta::assert_snapshot!("squashed", build(&["--squash"]));
+}
+
+/// A text whose lines end before a digest.
+fn without_digests(text: &str) -> String {
+    let line = |line: &str| line.split_once(", sha256:").map_or(line, |(before, _)| before).to_owned();
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use jettison_oci::Digest;
 use rustix::fs::OFlags;
@@ -15,7 +15,7 @@ use crate::diff::{Upper, Visit, diff_of};
 use crate::encode::{Contents, Opened};
 use crate::inside::{self, IN_ROOT};
 use crate::names::Inode;
-use crate::{Entry, Error};
+use crate::{Entry, Error, Kind};
 
 /// The layer of a plan.
 #[derive(Debug)]
@@ -23,6 +23,46 @@ pub struct PlannedLayer<'a> {
     plan: &'a Plan<'a>,
     /// Sorted as a layer is.
     pub entries: Vec<Entry>,
+}
+
+/// A name in a layer that was made of a plan.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its path, relative like [`Entry::path`].
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Where the content of a file was read, below the root of the sources.
+    pub source: Option<Vec<u8>>,
+}
+
+/// What a layer has in it, for whoever asks before its sources are gone.
+#[derive(Debug)]
+pub struct Listing {
+    /// Sorted as a layer is.
+    pub names: Vec<Listed>,
+    /// The root of the sources.
+    pub from: OwnedFd,
+}
+
+impl Listing {
+    /// Opens the source of a file. It may have changed since.
+    pub fn open(&self, listed: &Listed) -> Option<File> {
+        open_source(self.from.as_fd(), listed.source.as_ref()?).ok()
+    }
+}
+
+impl PlannedLayer<'_> {
+    /// What the layer has in it; `from` is the root of the sources.
+    pub fn into_listing(self, from: OwnedFd) -> Listing {
+        let source = |path: &[u8]| match &self.plan.item(path)?.content {
+            Content::Source(source, _) => Some(source.clone()),
+            _ => None,
+        };
+        let listed =
+            |entry: Entry| Listed { source: source(&entry.path), path: entry.path, kind: entry.kind };
+        Listing { names: self.entries.into_iter().map(listed).collect(), from }
+    }
 }
 
 impl Plan<'_> {
@@ -108,26 +148,24 @@ impl Upper for Plan<'_> {
 
     fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
         match self.item(path).map(|item| &item.content) {
-            Some(Content::Source(source, _)) => Ok(Box::new(self.open_source(source)?)),
+            Some(Content::Source(source, _)) => Ok(Box::new(open_source(self.from, source)?)),
             Some(Content::Inline(bytes)) => Ok(Box::new(&bytes[..])),
             _ => Ok(Box::new(std::io::empty())),
         }
     }
 }
 
-impl Plan<'_> {
-    fn open_source(&self, path: &[u8]) -> Result<File, Error> {
-        inside::open(self.from, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, IN_ROOT)
-            .map(File::from)
-            .map_err(Error::io("open", path))
-    }
+fn open_source(from: BorrowedFd<'_>, path: &[u8]) -> Result<File, Error> {
+    inside::open(from, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK, IN_ROOT)
+        .map(File::from)
+        .map_err(Error::io("open", path))
 }
 
 impl Contents for PlannedLayer<'_> {
     fn open(&self, entry: &Entry) -> Result<Opened<'_>, Error> {
         match self.plan.item(&entry.path).map(|item| &item.content) {
             Some(Content::Source(source, seen)) => {
-                let opened = self.plan.open_source(source).map_err(|error| match error {
+                let opened = open_source(self.plan.from, source).map_err(|error| match error {
                     // It was there when it was looked at.
                     Error::Io { path, .. } if seen.is_some() => Error::Changed { path },
                     other => other,

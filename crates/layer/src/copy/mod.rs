@@ -24,7 +24,7 @@ use crate::{Error, Limits, decompress_archive, unpack_archive};
 use plan::{Planner, archive_kind};
 use tree::{NewDirectory, Tree};
 
-pub use layer::PlannedLayer;
+pub use layer::{Listed, Listing, PlannedLayer};
 pub use plan::Plan;
 
 /// How to copy.

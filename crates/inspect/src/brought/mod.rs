@@ -1,20 +1,23 @@
 //! What the steps of a build brought: by folder and by package, what a later step hides, and what is there twice.
 //!
-//! For the last lines of a build, so it looks at what the steps wrote and at nothing else: the directories of their
-//! snapshots, as overlayfs keeps them, and below those only the names that the steps touched. `size.rs` counts whole
-//! images.
+//! For the last lines of a build, so it looks at what the steps wrote and at nothing else (`levels.rs`): the directories of
+//! their snapshots, as overlayfs keeps them, and below those only the names that the steps touched. `size.rs` counts
+//! whole images.
+
+mod levels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use jettison_oci::{Digest, Hasher};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, OFlags};
 use serde::{Deserialize, Serialize};
 
+pub use self::levels::{Layer, Levels, Wrote};
+use self::levels::{Linked, What, is_opaque, is_whiteout, open, size, stat_in};
 use crate::sbom;
 use crate::size::{Duplicate, FileUsage};
 use crate::tree::{join, split};
@@ -27,8 +30,6 @@ const LONGEST: usize = 20;
 const COMPARED_BYTES_MAX: u64 = 256 << 20;
 /// Bytes at both ends of a file that are compared before all of it is read.
 const ENDS: usize = 4 << 10;
-/// How overlayfs marks a directory that hides what is below it.
-const OPAQUE: &str = "user.overlay.opaque";
 
 /// What steps brought. Lists are sorted, the largest first, and hold the largest only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,15 +57,6 @@ pub struct Hidden {
     pub bytes: u64,
 }
 
-/// The layers of an image as directories.
-#[derive(Debug)]
-pub struct Levels {
-    /// What the steps stand on, top first.
-    pub base: Vec<OwnedFd>,
-    /// What each step wrote, base first; `None` if nothing.
-    pub steps: Vec<Option<OwnedFd>>,
-}
-
 /// Looks at what steps wrote. Contents are compared only if at least `wasted_min` bytes could be saved. `None` if there is
 /// too much to look at.
 ///
@@ -73,9 +65,7 @@ pub struct Levels {
 pub fn brought(levels: &Levels, wasted_min: u64) -> io::Result<Option<Brought>> {
     let mut count = Count::new(levels);
     for (number, step) in levels.steps.iter().enumerate() {
-        if let Some(step) = step
-            && !count.step(number, step)?
-        {
+        if !count.step(number, step)? {
             return Ok(None);
         }
     }
@@ -85,6 +75,9 @@ pub fn brought(levels: &Levels, wasted_min: u64) -> io::Result<Option<Brought>> 
     }
     let (folders, more_folders) = largest(folders);
     let (packages, more_packages) = largest(count.packages()?);
+    if levels.squashed {
+        count.squash();
+    }
     let mut hidden: Vec<Hidden> =
         count.hidden.iter().map(|((of, by), bytes)| Hidden { of: *of, by: *by, bytes: *bytes }).collect();
     hidden.sort_by_key(|hidden| std::cmp::Reverse(hidden.bytes));
@@ -115,48 +108,39 @@ impl<'a> Count<'a> {
     }
 
     /// Counts what a step wrote; `false` if that is too much.
-    fn step(&mut self, number: usize, root: &OwnedFd) -> io::Result<bool> {
-        let mut linked = BTreeSet::new();
+    fn step(&mut self, number: usize, wrote: &Wrote) -> io::Result<bool> {
+        let mut linked = Linked::new();
         // A directory, and the directories of the base that it lies on.
         let mut pending = vec![(Vec::new(), (0..self.levels.base.len()).collect::<Vec<_>>())];
         while let Some((path, mut lowers)) = pending.pop() {
-            let Some(directory) = open(root, &path, OFlags::DIRECTORY)? else { continue };
-            if is_opaque(&directory) {
+            let Some(names) = wrote.names(&path, &mut linked)? else { continue };
+            if names.is_opaque {
                 self.hide_below(&path, &lowers, number)?;
                 lowers.clear();
+            }
+            self.seen += names.entries.len();
+            if self.seen > NAMES_MAX {
+                return Ok(false);
             }
             let mut lower_directories = Vec::new();
             for lower in lowers {
                 lower_directories
                     .extend(open(&self.levels.base[lower], &path, OFlags::DIRECTORY)?.map(|fd| (lower, fd)));
             }
-            for entry in Dir::read_from(&directory)? {
-                let entry = entry?;
-                let name = entry.file_name();
-                if matches!(name.to_bytes(), b"." | b"..") {
-                    continue;
-                }
-                self.seen += 1;
-                if self.seen > NAMES_MAX {
-                    return Ok(false);
-                }
-                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                let below = join(&path, name.to_bytes());
-                match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory => {
+            for (name, what) in names.entries {
+                let below = join(&path, &name);
+                match what {
+                    What::Directory => {
                         let (lowers, is_file) = self.directories(&lower_directories, &below)?;
                         if is_file || self.files.contains_key(&below) {
                             self.hide(&below, &lower_directories, number)?;
                         }
                         pending.push((below, lowers));
                     }
-                    kind => {
+                    What::Other => self.hide(&below, &lower_directories, number)?,
+                    What::File(bytes) => {
                         self.hide(&below, &lower_directories, number)?;
-                        let is_first = stat.st_nlink < 2 || linked.insert((stat.st_dev, stat.st_ino));
-                        if kind == FileType::RegularFile {
-                            let bytes = if is_first { size(&stat) } else { 0 };
-                            self.files.insert(below, Brings { step: number, bytes });
-                        }
+                        self.files.insert(below, Brings { step: number, bytes });
                     }
                 }
             }
@@ -245,6 +229,13 @@ impl<'a> Count<'a> {
         }
     }
 
+    /// Takes all steps as one layer.
+    fn squash(&mut self) {
+        let of_base = self.hidden.iter().filter(|((of, _), _)| of.is_none()).map(|(_, bytes)| bytes).sum();
+        self.hidden.clear();
+        self.add_hidden(None, 0, of_base);
+    }
+
     fn is_gone(&self, path: &[u8]) -> bool {
         let mut path = path;
         while !path.is_empty() {
@@ -258,33 +249,7 @@ impl<'a> Count<'a> {
 
     /// Bytes of the files of one directory of the base below `path` that nothing hid before.
     fn bytes_below(&mut self, lower: usize, path: &[u8]) -> io::Result<u64> {
-        let (mut bytes, mut linked, mut pending) = (0, BTreeSet::new(), vec![path.to_vec()]);
-        while let Some(path) = pending.pop() {
-            let Some(directory) = open(&self.levels.base[lower], &path, OFlags::DIRECTORY)? else { continue };
-            for entry in Dir::read_from(&directory)? {
-                let entry = entry?;
-                let name = entry.file_name();
-                let below = join(&path, name.to_bytes());
-                if matches!(name.to_bytes(), b"." | b"..") || self.gone.contains(&below) {
-                    continue;
-                }
-                self.seen += 1;
-                if self.seen > NAMES_MAX {
-                    return Ok(bytes);
-                }
-                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory => pending.push(below),
-                    FileType::RegularFile
-                        if stat.st_nlink < 2 || linked.insert((stat.st_dev, stat.st_ino)) =>
-                    {
-                        bytes += size(&stat);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(bytes)
+        levels::bytes_below(&self.levels.base[lower], path, &self.gone, (&mut self.seen, NAMES_MAX))
     }
 
     /// Packages of the databases that steps wrote, without those of the same databases below.
@@ -365,8 +330,7 @@ impl<'a> Count<'a> {
     }
 
     fn open(&self, path: &[u8], file: &Brings) -> io::Result<Option<File>> {
-        let root = self.levels.steps[file.step].as_ref().expect("it has brought a file");
-        open(root, path, OFlags::NONBLOCK).map(|file| file.map(File::from))
+        self.levels.steps[file.step].open(path)
     }
 }
 
@@ -386,39 +350,6 @@ fn ends(file: &File, bytes: u64) -> io::Result<Digest> {
         hasher.update(&buffer[..n]);
     }
     Ok(hasher.finish())
-}
-
-/// Opens what lies at a path and is no link; `None` if nothing of that kind does.
-fn open(root: &OwnedFd, path: &[u8], flags: OFlags) -> io::Result<Option<OwnedFd>> {
-    let path: &[u8] = if path.is_empty() { b"." } else { path };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags;
-    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), inside) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn stat_in(directory: &OwnedFd, name: &[u8]) -> io::Result<Option<Stat>> {
-    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-fn is_opaque(directory: &OwnedFd) -> bool {
-    let mut value = [0; 4];
-    matches!(rustix::fs::fgetxattr(directory, OPAQUE, &mut value), Ok(1) if value[0] == b'y')
-}
-
-fn size(stat: &Stat) -> u64 {
-    stat.st_size.unsigned_abs()
 }
 
 fn shown(path: &[u8]) -> String {
