@@ -49,9 +49,9 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: &[u8]) -> impl FnOnce(rustix::io::Errno) -> Self {
+    pub(crate) fn io<E: Into<std::io::Error>>(action: &'static str, path: &[u8]) -> impl FnOnce(E) -> Self {
         let path = shown(path);
-        move |errno| Self::Io { action, path, source: errno.into() }
+        move |source| Self::Io { action, path, source: source.into() }
     }
 
     pub(crate) fn invalid(path: &[u8], reason: &'static str) -> Self {

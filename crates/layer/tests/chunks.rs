@@ -104,6 +104,27 @@ fn another_compression_or_level_takes_nothing_over() {
     assert!(layer(tree.path(), Compression::None, 1, &memory).0.chunks.is_empty());
 }
 
+#[test]
+fn the_level_is_higher_for_small_layers() {
+    let tree = tempfile::tempdir().unwrap();
+    let with_level = |level| {
+        let root = fs::File::open(tree.path()).unwrap();
+        let options = EncodeOptions {
+            compression: Compression::Gzip,
+            level: Some(level),
+            clamp_mtime_s: Some(315_532_800),
+            threads: 2,
+        };
+        encode(&walk(root.as_fd()).unwrap(), &root.as_fd(), &options, &NoChunks, &mut Vec::new()).unwrap()
+    };
+    fs::write(tree.path().join("text"), content(1, 100_000)).unwrap();
+    assert_eq!(layer(tree.path(), Compression::Gzip, 2, &NoChunks).0, with_level(6));
+    // Holes are quick to read and to compress.
+    fs::File::create(tree.path().join("zeros")).unwrap().set_len(65 << 20).unwrap();
+    assert_eq!(layer(tree.path(), Compression::Gzip, 2, &NoChunks).0, with_level(2));
+    assert_ne!(with_level(2).digest, with_level(6).digest);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

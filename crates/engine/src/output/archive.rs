@@ -5,16 +5,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::thread::{Builder, JoinHandle};
 
-use jettison_oci::{Descriptor, Digest, Index, Manifest, Reference, media_type, time, to_canonical_json};
+use jettison_oci::{
+    Descriptor, Digest, DigestReader, Index, Manifest, Reference, media_type, time, to_canonical_json,
+};
 use jettison_store::Store;
 use serde_json::json;
 
 use super::{Sink, archive_tar::TarWriter, write_atomically};
 use crate::error::Error;
 use crate::request::{ArchiveFormat, Destination};
+
+/// Bytes that are hashed at once.
+const HASH_BYTES: usize = 256 << 10;
 
 /// An image to write, with its names.
 #[derive(Clone, Debug)]
@@ -146,22 +152,32 @@ pub fn write_folder(
     Ok(())
 }
 
-/// A blob of the store that is verified again on its way out: what leaves must be what its name says.
+/// A blob of the store that is verified again on its way out: what leaves must be what its name says. Hashing a large one
+/// takes longer than writing it and has a thread of its own.
 struct Checked {
     file: File,
     path: PathBuf,
-    hasher: jettison_oci::Hasher,
     digest: Digest,
+    hashing: JoinHandle<io::Result<Digest>>,
 }
 
 impl Checked {
     fn open(store: &Store, digest: &Digest) -> Result<Self, Error> {
-        let file = store.open_blob(digest)?;
-        Ok(Self { file, path: store.blob_path(digest), hasher: digest.hasher(), digest: digest.clone() })
+        let (path, algorithm) = (store.blob_path(digest), digest.algorithm());
+        let again = store.open_blob(digest)?;
+        let hash = move || {
+            let reader = DigestReader::new(again, algorithm);
+            let mut buffered = BufReader::with_capacity(HASH_BYTES, reader);
+            io::copy(&mut buffered, &mut io::sink())?;
+            Ok(buffered.into_inner().finish().1)
+        };
+        let hashing = Builder::new().spawn(hash).map_err(Error::io("start", "a thread"))?;
+        Ok(Self { file: store.open_blob(digest)?, path, digest: digest.clone(), hashing })
     }
 
     fn finish(self) -> Result<(), Error> {
-        if self.hasher.finish() == self.digest {
+        let found = self.hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if found.map_err(Error::io("read", &self.path))? == self.digest {
             return Ok(());
         }
         Err(Error::invalid_image(
@@ -173,8 +189,6 @@ impl Checked {
 
 impl Read for Checked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        Ok(n)
+        self.file.read(buffer)
     }
 }

@@ -1,6 +1,7 @@
 //! The tar of a layer, cut into chunks at places that depend on its entries only.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::Read;
 
 use jettison_oci::Hasher;
 
@@ -82,10 +83,10 @@ fn content(
 ) -> Result<(), Error> {
     let (mut bytes, file, seen) = match opened {
         Opened::Bytes(bytes) => (bytes, None, None),
-        Opened::File(file, seen) => (&b""[..], Some(file), seen),
+        Opened::File(file, seen) => (&b""[..], Some(File::from(file)), seen),
     };
-    // What may have changed unnoticed since it was looked at is hashed again, as it goes into the layer.
-    let mut hasher = seen.filter(|seen| !seen.settled).map(|_| Hasher::sha256());
+    // What was hashed and may have changed unnoticed since is hashed again, as it goes into the layer.
+    let mut hasher = seen.filter(|seen| seen.digest.is_some() && !seen.settled).map(|_| Hasher::sha256());
     let mut left = size;
     while left > 0 {
         if chunk.len() >= CHUNK_BYTES_MAX {
@@ -95,8 +96,11 @@ fn content(
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX - start);
         match &file {
             Some(file) => {
-                chunk.resize(start + want, 0);
-                fill(file, &mut chunk[start..], &entry.path)?;
+                let read =
+                    file.take(want as u64).read_to_end(chunk).map_err(Error::io("read", &entry.path))?;
+                if read < want {
+                    return Err(shorter(&entry.path));
+                }
             }
             None => {
                 let (now, later) = bytes.split_at_checked(want).ok_or_else(|| shorter(&entry.path))?;
@@ -114,19 +118,6 @@ fn content(
     }
     let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
     chunk.resize(chunk.len() + padding as usize, 0);
-    Ok(())
-}
-
-fn fill(file: &OwnedFd, out: &mut [u8], path: &[u8]) -> Result<(), Error> {
-    let mut filled = 0;
-    while filled < out.len() {
-        match rustix::io::read(file, &mut out[filled..]) {
-            Ok(0) => return Err(shorter(path)),
-            Ok(n) => filled += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::io("read", path)(errno)),
-        }
-    }
     Ok(())
 }
 

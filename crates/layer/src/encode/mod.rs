@@ -26,14 +26,14 @@ pub use self::contents::{Contents, Opened};
 pub use self::memory::{Chunk, ChunkMemory, NoChunks};
 
 /// Version of the format: a change of a single byte of what comes out must change this number.
-pub const ENCODER_VERSION: u32 = 1;
+pub const ENCODER_VERSION: u32 = 2;
 
 /// How to encode.
 #[derive(Clone, Copy, Debug)]
 pub struct EncodeOptions {
     /// The compression.
     pub compression: Compression,
-    /// Its level; `None`: the default.
+    /// Its level; `None`: the default, which for gzip depends on how large the layer is.
     pub level: Option<i32>,
     /// Times later than this, seconds since 1970, are written as this.
     pub clamp_mtime_s: Option<i64>,
@@ -69,6 +69,8 @@ pub fn encode(
         return plain::encode(entries, contents, options, memory, out);
     }
     let estimate: u64 = entries.iter().map(|e| BLOCK as u64 + content_bytes(e)).sum();
+    let level = options.level.unwrap_or(codec::default_level(options.compression, estimate));
+    let options = &EncodeOptions { level: Some(level), ..*options };
     if options.threads > 1 && estimate > chunks::CHUNK_BYTES_MAX as u64 {
         return parallel::encode(entries, contents, options, memory, out);
     }

@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jettison_oci::Digest;
@@ -83,7 +83,7 @@ pub struct Seen {
 impl Seen {
     /// Makes sure that `file`, which was just read, is still the same: by its stat if it was settled, else by the digest
     /// of what was read.
-    pub(crate) fn still(&self, file: &OwnedFd, read: Option<Digest>, path: &[u8]) -> Result<(), Error> {
+    pub(crate) fn still(&self, file: impl AsFd, read: Option<Digest>, path: &[u8]) -> Result<(), Error> {
         let same = match (&self.digest, read) {
             (Some(digest), Some(read)) => *digest == read,
             (None, _) => true,
