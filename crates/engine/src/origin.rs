@@ -105,7 +105,12 @@ impl Candidate<'_> {
     fn run_text(&self, step: StepId) -> Option<String> {
         let step = &self.build.plan.steps[step];
         let Action::Run(_) = step.action else { return None };
-        let text = self.build.request.dockerfile.text.get(step.span.start..step.span.end)?;
+        self.text(step.span)
+    }
+
+    /// A part of the Dockerfile.
+    pub fn text(&self, span: Span) -> Option<String> {
+        let text = self.build.request.dockerfile.text.get(span.start..span.end)?;
         Some(String::from_utf8_lossy(text).trim_end().to_owned())
     }
 }

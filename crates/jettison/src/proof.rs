@@ -107,6 +107,11 @@ impl Provenance for FromBuild<'_> {
         let origin = self.0.brought_by(path).ok().flatten()?.from?;
         Some(Source { name: origin.name, tree: Box::new(Directory::new(origin.root)), runs: origin.runs })
     }
+
+    fn instruction(&self, path: &[u8]) -> Option<String> {
+        let bringer = self.0.brought_by(path).ok().flatten()?;
+        self.0.text(bringer.span)
+    }
 }
 
 /// The files of an image as a tree.

@@ -6,6 +6,7 @@ use std::io;
 use jettison_oci::Platform;
 use object::elf;
 
+use super::permission::Use;
 use super::{Program, Proof, Subject, shown, words};
 use crate::elf::{Elf, Machine};
 use crate::loader::{Closure, Family, Problem, Start, closure};
@@ -172,8 +173,8 @@ impl Proof<'_> {
                     "{path} needs the loader {name}, which user {} may not execute",
                     self.identity.uid
                 );
-                self.error("loader-not-executable", Subject::File(name.clone()), message)
-                    .fix("let everybody execute it", format!("RUN chmod 755 {name}"));
+                let fixes = self.ways_to_permit(&name, Use::Execute)?;
+                self.error("loader-not-executable", Subject::File(name.clone()), message).fixes(fixes);
                 return Ok(None);
             }
             _ => {

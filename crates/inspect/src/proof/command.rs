@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::permission::Use;
 use super::{Finding, Fix, Program, Proof, Subject, shown, words};
 use crate::tree::{Place, Walk, read_start};
 
@@ -55,7 +56,7 @@ impl Proof<'_> {
                 Ok(None)
             }
             Failure::NotExecutable(place) => {
-                self.not_executable(name, &place);
+                self.not_executable(name, &place)?;
                 self.program(&place, depth)
             }
             Failure::Denied(path) => {
@@ -64,13 +65,14 @@ impl Proof<'_> {
                     self.identity.uid,
                     shown(&path)
                 );
-                self.error("command-not-reachable", Subject::File(shown(&path)), message)
-                    .fix("let others enter it", format!("RUN chmod o+x {}", shown(&path)));
+                let fixes = self.ways_to_permit(&shown(&path), Use::Enter)?;
+                self.error("command-not-reachable", Subject::File(shown(&path)), message).fixes(fixes);
                 Ok(None)
             }
             Failure::Loop => {
+                let link = self.run(&format!("ln -sfn /path/to/program {name}"));
                 self.error("command-not-found", subject, format!("{name}: symbolic links in a circle"))
-                    .fix("let the link lead to the program", format!("RUN ln -sfn /path/to/program {name}"));
+                    .fix("let the link lead to the program", link);
                 Ok(None)
             }
         }
@@ -147,7 +149,7 @@ impl Proof<'_> {
         Ok(None)
     }
 
-    fn not_executable(&mut self, name: &str, place: &Place) {
+    fn not_executable(&mut self, name: &str, place: &Place) -> io::Result<()> {
         let path = shown(&place.path);
         let who = if place.node.mode & 0o111 == 0 {
             "it has no execute permission".to_owned()
@@ -155,9 +157,9 @@ impl Proof<'_> {
             format!("user {} has no execute permission", self.identity.uid)
         };
         let message = format!("{name} cannot be executed: {who} (mode {:04o})", place.node.mode);
-        self.error("command-not-executable", Subject::File(path.clone()), message)
-            .fix("give it when copying", "COPY --chmod=755 …")
-            .fix("or afterwards", format!("RUN chmod 755 {path}"));
+        let fixes = self.ways_to_permit(&path, Use::Execute)?;
+        self.error("command-not-executable", Subject::File(path), message).fixes(fixes);
+        Ok(())
     }
 
     /// Whether argv is what the shell form of an instruction becomes.
@@ -172,9 +174,12 @@ impl Proof<'_> {
     fn shell_missing(&mut self, argv: &[String], depth: usize) -> io::Result<Option<Program>> {
         let (shell, text) = (&argv[0], &argv[argv.len().min(3) - 1]);
         let message = format!("shell form in an image without a shell: there is no {shell}");
+        let subject = self.subject.clone();
+        let is_check = subject == Subject::Healthcheck;
+        // A check fails with any exit code, so what is usually written behind it needs no shell.
+        let text = text.trim_end().strip_suffix("|| exit 1").filter(|_| is_check).unwrap_or(text);
         let words = words::simple_words(text);
         let keyword = self.keyword();
-        let subject = self.subject.clone();
         let finding = self.error("shell-missing", subject, message);
         match &words {
             Some(words) => {
@@ -186,6 +191,9 @@ impl Proof<'_> {
                     format!("{keyword} [\"/program\", \"argument\"]"),
                 );
             }
+        }
+        if is_check {
+            finding.fix("or do without", "HEALTHCHECK NONE");
         }
         match words {
             Some(words) => self.command(&words, depth),
@@ -221,7 +229,7 @@ impl Proof<'_> {
         finding.message.push_str(&format!("; did you mean {path}?"));
         finding.fix("name the file by its path", format!("{keyword} {}", words::exec_form(&words)));
         if !self.identity.may_execute(&place.node) {
-            self.not_executable(&path, &place);
+            self.not_executable(&path, &place)?;
         }
         self.program(&place, depth)
     }

@@ -77,6 +77,14 @@ impl Finding {
         }
         self
     }
+
+    /// Adds several.
+    pub(super) fn fixes(&mut self, fixes: Vec<Fix>) -> &mut Self {
+        for Fix { how, text } in fixes {
+            self.fix(how, text);
+        }
+        self
+    }
 }
 
 /// The answer.

@@ -21,6 +21,7 @@ mod dlopen;
 mod doubt;
 mod finding;
 mod healthcheck;
+mod permission;
 mod remedy;
 mod script;
 mod user;
@@ -58,6 +59,12 @@ pub struct Image<'a> {
 pub trait Provenance: Debug {
     /// The stage or image that the file at `path` (relative) was copied from; `None` if it came another way.
     fn source(&self, path: &[u8]) -> Option<Source>;
+
+    /// The instruction that brought the file at `path`, as it is written.
+    fn instruction(&self, path: &[u8]) -> Option<String> {
+        let _ = path;
+        None
+    }
 }
 
 /// A stage or image that files were copied from.

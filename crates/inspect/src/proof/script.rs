@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::permission::Use;
 use super::{Program, Proof, Subject, shown};
 use crate::tree::{Place, Walk};
 
@@ -70,8 +71,8 @@ impl Proof<'_> {
             let uid = self.identity.uid;
             let message =
                 format!("{path}: user {uid} may execute the script, but its interpreter may not read it");
-            self.error("script-not-readable", subject.clone(), message)
-                .fix("let the user read it", format!("RUN chmod a+r {path}"));
+            let fixes = self.ways_to_permit(&path, Use::Read)?;
+            self.error("script-not-readable", subject.clone(), message).fixes(fixes);
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut interpreter = text(&line.interpreter);
@@ -82,8 +83,9 @@ impl Proof<'_> {
             let message = format!(
                 "{path}: its first line ends in a carriage return, so the kernel looks for {last:?} + CR"
             );
+            let run = self.run(&format!("sed -i 's/\\r$//' {path}"));
             self.error("script-carriage-return", subject.clone(), message)
-                .fix("take the Windows line ends out", format!("RUN sed -i 's/\\r$//' {path}"))
+                .fix("take the Windows line ends out", run)
                 .fix("or keep git from adding them: in .gitattributes", "*.sh text eol=lf");
         }
         let is_env = interpreter.rsplit('/').next() == Some("env");
@@ -116,8 +118,8 @@ impl Proof<'_> {
                     self.identity.uid,
                     shown(&directory)
                 );
-                self.error("script-interpreter-missing", subject, message)
-                    .fix("let others enter it", format!("RUN chmod o+x {}", shown(&directory)));
+                let fixes = self.ways_to_permit(&shown(&directory), Use::Enter)?;
+                self.error("script-interpreter-missing", subject, message).fixes(fixes);
                 return Ok(None);
             }
             _ => {
@@ -129,8 +131,8 @@ impl Proof<'_> {
         if !self.identity.may_execute(&found.node) {
             let message =
                 format!("{script} needs {interpreter}, which user {} may not execute", self.identity.uid);
-            self.error("script-interpreter-missing", subject, message)
-                .fix("let everybody execute it", format!("RUN chmod 755 {interpreter}"));
+            let fixes = self.ways_to_permit(interpreter, Use::Execute)?;
+            self.error("script-interpreter-missing", subject, message).fixes(fixes);
         }
         self.program(&found, depth + 1)
     }

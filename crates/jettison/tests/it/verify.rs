@@ -352,6 +352,53 @@ fn each_finding_has_its_line_and_a_way_out() {
     }
 }
 
+/// What is printed as a way out is pasted as it stands: instead of the line at fault, or before CMD.
+#[test]
+fn ways_out_work_as_they_are_printed() {
+    let jettison = Jettison::with_busybox();
+    let script = "#!/bin/sh\necho hi\n";
+    let files = [("run.sh", script), ("windows.sh", "#!/bin/sh\r\necho hi\n"), ("server", script)];
+    for (dockerfile, how, at_fault) in [
+        ("FROM busybox\nCOPY --chmod=644 server /server\n", "it, where it is copied", Some(2)),
+        (
+            "FROM busybox\nCOPY --chmod=700 server /server\nUSER 1000:1000\n",
+            "it, where it is copied",
+            Some(2),
+        ),
+        ("FROM busybox\nCOPY --chmod=700 server /server\nUSER 1000:1000\n", "or change it afterwards", None),
+        ("FROM busybox\nRUN echo '#!/bin/sh' > /server\n", "let everybody execute it", None),
+        (
+            "FROM busybox\nRUN mkdir -m 700 /d\nCOPY --chmod=755 server /d/server\nUSER 7\n",
+            "let others enter it",
+            None,
+        ),
+        (
+            "FROM busybox\nCOPY --chmod=755 windows.sh /server\nUSER 7\n",
+            "take the Windows line ends out",
+            None,
+        ),
+        ("FROM busybox\nCOPY --chmod=711 server /server\nUSER 7\n", "let the user read it", Some(2)),
+        ("FROM busybox\nCOPY --chmod=755 server /server\nUSER nobody-here\n", "use the number", Some(3)),
+    ] {
+        let directory = if dockerfile.contains("/d/") { "/d" } else { "" };
+        let command = format!("CMD [\"{directory}/server\"]\n");
+        let folder = folder(&format!("{dockerfile}{command}"), &files);
+        let broken = jettison.try_build(folder.path(), &["-t", "app", "--verify=error"]).fails(7);
+        let text = fix(&broken, how);
+        assert!(!text.is_empty(), "no {how:?} in {broken}");
+        let mut lines: Vec<&str> = dockerfile.lines().collect();
+        match at_fault {
+            Some(line) => lines[line - 1] = &text,
+            None => lines.push(&text),
+        }
+        let fixed = format!("{}\n{command}", lines.join("\n"));
+        fs::write(folder.path().join("Dockerfile"), &fixed).unwrap();
+        let ran = jettison.try_build(folder.path(), &["-t", "app", "--verify=error,run"]);
+        assert_eq!(ran.code, 0, "{fixed}\n{}", ran.stderr);
+        assert!(ran.stderr.contains("ended with exit code 0"), "{fixed}\n{}", ran.stderr);
+    }
+}
+
 #[test]
 fn an_image_that_was_built_here_is_looked_at_where_its_files_lie() {
     let jettison = Jettison::with_busybox();
