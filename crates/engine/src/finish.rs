@@ -230,10 +230,13 @@ impl Build<'_> {
     }
 
     fn archive(&self, output: &Output, image: &ArchiveImage) -> Result<(), Error> {
-        let Output::Archive { format, destination, tar, .. } = output else { return Ok(()) };
+        let Output::Archive { format, names, destination, tar, .. } = output else { return Ok(()) };
+        let mut image = image.clone();
+        let new: Vec<Reference> = names.iter().filter(|name| !image.names.contains(name)).cloned().collect();
+        image.names.extend(new);
         let task = self.tasks.add("writing archive".to_owned());
         self.tasks.run(task, || {
-            let images = std::slice::from_ref(image);
+            let images = std::slice::from_ref(&image);
             match (tar, destination) {
                 (false, crate::request::Destination::Path(folder)) => {
                     archive::write_folder(self.images.store, images, *format, folder, self.epoch)?;

@@ -114,8 +114,11 @@ impl BuildRequest {
     pub(crate) fn names(&self) -> Vec<Reference> {
         let mut names = self.tags.clone();
         for output in &self.outputs {
-            if let Output::Image { names: more, by_digest: false, .. } = output {
-                names.extend(more.iter().filter(|name| !self.tags.contains(name)).cloned());
+            if let Output::Image { names: more, by_digest: false, .. } | Output::Archive { names: more, .. } =
+                output
+            {
+                let new: Vec<Reference> = more.iter().filter(|name| !names.contains(name)).cloned().collect();
+                names.extend(new);
             }
         }
         names
@@ -183,6 +186,8 @@ pub enum Output {
     Archive {
         /// Which of the two.
         format: ArchiveFormat,
+        /// Further names for it, beside those of the request.
+        names: Vec<Reference>,
         /// File, folder or standard output.
         destination: Destination,
         /// A tar file (true) or a folder (false).

@@ -176,6 +176,7 @@ impl Spec {
             }
             "oci" | "docker" => Ok(Output::Archive {
                 format: if kind == "oci" { ArchiveFormat::Oci } else { ArchiveFormat::Docker },
+                names: self.names,
                 tar: self.tar.unwrap_or(true),
                 destination: match (self.dest, self.tar) {
                     (None | Some(Destination::Stdout), Some(false)) => {

@@ -6,6 +6,7 @@
 //! there that speaks of a case without one. Cases that need a newer language than that BuildKit has are left out.
 //! `random.rs` puts Dockerfiles together that are no cases.
 
+mod attestations;
 mod compare;
 mod listed;
 mod random;
@@ -34,6 +35,7 @@ const HELP: &str = "cargo xtask differential [OPTIONS]   (as root: BuildKit's da
   --every N     only each Nth case, in the order of their names [1]
   --random N    N Dockerfiles put together from a seed instead of the cases; what differs is shown
   --seed N      that seed [by the clock, printed]
+  --attestations   the fields of --provenance instead of the cases; means --newest
   --newest      against the BuildKit of Debian unstable, which is fetched, not installed
 ";
 
@@ -75,6 +77,7 @@ struct Options {
     release: Release,
     random: Option<u64>,
     seed: u64,
+    attestations: bool,
 }
 
 impl Options {
@@ -110,6 +113,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let scratch = Scratch::below(&parent, "run")?;
     let builders = Builders::start(options.release, scratch.path())?;
     println!("{} against {}", builders.jettison.version()?, builders.docker.version()?);
+    if options.attestations {
+        return attestations::run(&builders);
+    }
     let start = Instant::now();
     let verdicts = builders.judge(&cases)?;
     println!("{} cases in {:.0} s", cases.len(), start.elapsed().as_secs_f64());
@@ -136,8 +142,14 @@ pub fn run_some() -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
-    let mut options =
-        Options { wanted: Vec::new(), every: 1, release: Release::Installed, random: None, seed: clock() };
+    let mut options = Options {
+        wanted: Vec::new(),
+        every: 1,
+        release: Release::Installed,
+        random: None,
+        seed: clock(),
+        attestations: false,
+    };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -147,6 +159,7 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
             "--every" => options.every = value()?.parse().context("--every needs a number")?,
             "--random" => options.random = Some(value()?.parse().context("--random needs a number")?),
             "--seed" => options.seed = value()?.parse().context("--seed needs a number")?,
+            "--attestations" => (options.attestations, options.release) = (true, Release::Newest),
             "--newest" => options.release = Release::Newest,
             other => bail!("there is no option {other:?}; see cargo xtask differential --help"),
         }
@@ -349,7 +362,8 @@ mod tests {
                 every: 3,
                 release: Release::Installed,
                 random: None,
-                seed: 7
+                seed: 7,
+                attestations: false
             }
         );
         assert!(parse(&["--help"]).unwrap().is_none());

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use jettison_plan::{Action, MountKind, NamedContext, remote};
+use jettison_plan::{Action, MountKind, NamedContext, Network, remote};
+use jettison_sandbox::Limit;
 use serde_json::{Map, Value, json};
 
 use super::{Material, Provenance, Slsa};
@@ -32,12 +33,14 @@ impl Build<'_> {
     fn v1(&self, wanted: &Provenance) -> Value {
         let mut internal = json!({"builderPlatform": jettison_oci::Platform::host().to_string()});
         let mut metadata = json!({
-            "buildkit_reproducible": wanted.reproducible,
             "buildkit_completeness": {
                 "request": wanted.max,
                 "resolvedDependencies": !self.has_local_files(),
             },
         });
+        if wanted.reproducible {
+            metadata["buildkit_reproducible"] = json!(true);
+        }
         if wanted.max {
             internal["buildConfig"] = self.steps();
             metadata["buildkit_metadata"] = self.source();
@@ -121,10 +124,7 @@ impl Build<'_> {
     /// What was asked for.
     fn parameters(&self, max: bool) -> Value {
         let options = &self.request.plan;
-        let mut arguments = Map::new();
-        if let Some(target) = &options.target {
-            arguments.insert("target".to_owned(), json!(target));
-        }
+        let mut arguments = self.settings();
         if max {
             for (name, value) in &options.build_args {
                 if !PROXIES.contains(&name.to_ascii_lowercase().as_str()) {
@@ -144,19 +144,50 @@ impl Build<'_> {
                 arguments.insert(format!("context:{name}"), json!(shown));
             }
         }
-        let mut parameters = json!({"frontend": FRONTEND, "args": arguments});
+        let mut parameters = json!({"frontend": FRONTEND});
+        if !arguments.is_empty() {
+            parameters["args"] = arguments.into();
+        }
         if let ContextSource::Folder(_) = &self.request.context {
             parameters["locals"] = json!([{"name": "context"}, {"name": "dockerfile"}]);
         }
         if max {
             let (secrets, agents) = self.secret_ids();
-            let list = |ids: BTreeMap<String, bool>| -> Value {
-                ids.into_iter().map(|(id, optional)| json!({"id": id, "optional": optional})).collect()
+            let entry = |(id, optional)| {
+                if optional { json!({"id": id, "optional": true}) } else { json!({"id": id}) }
             };
-            parameters["secrets"] = list(secrets);
-            parameters["ssh"] = list(agents);
+            for (name, ids) in [("secrets", secrets), ("ssh", agents)] {
+                if !ids.is_empty() {
+                    parameters[name] = ids.into_iter().map(entry).collect();
+                }
+            }
         }
         parameters
+    }
+
+    /// Flags that the result depends on, as BuildKit's client hands them to its frontend. Source: buildx `build/opt.go`;
+    /// what of them a provenance shows, BuildKit `solver/llbsolver/provenance/predicate.go` (filterArgs).
+    fn settings(&self) -> Map<String, Value> {
+        let request = self.request;
+        let joined = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(","));
+        let limit = |limit: &Limit| {
+            let text = |value: Option<u64>| value.map_or("-1".to_owned(), |value| value.to_string());
+            format!("{}={}:{}", limit.name, text(limit.soft), text(limit.hard))
+        };
+        let hosts = request.extra_hosts.iter().map(|(name, address)| format!("{name}={address}"));
+        let network = match request.plan.network {
+            Network::Default => None,
+            Network::None => Some("none".to_owned()),
+            Network::Host => Some("host".to_owned()),
+        };
+        let all = [
+            ("add-hosts", joined(hosts.collect())),
+            ("force-network-mode", network),
+            ("shm-size", request.shm_bytes.map(|bytes| bytes.to_string())),
+            ("target", request.plan.target.clone()),
+            ("ulimit", joined(request.limits.iter().map(limit).collect())),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
     }
 
     /// Ids of secrets and agents that steps ask for, and whether they may be missing. Never a value.

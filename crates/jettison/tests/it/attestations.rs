@@ -172,6 +172,25 @@ fn nothing_is_attached_unless_asked_for_and_mistakes_are_said() {
     }
 }
 
+/// The name that only the archive gets is the subject's.
+#[test]
+fn the_name_of_an_archive_is_its_images() {
+    let jettison = Jettison::with_busybox();
+    let context = folder("FROM busybox\nRUN true\n", &[]);
+    let out = tempfile::tempdir().unwrap();
+    let output = format!("type=oci,tar=false,name=x.example/app:7,dest={}", out.path().display());
+    let digest = jettison.build(context.path(), &["-q", "--provenance", "-o", &output]);
+    let subject = &statements(out.path(), &digest)[0]["subject"][0]["name"];
+    assert!(
+        subject.as_str().unwrap().starts_with("pkg:docker/x.example/app@7?platform=linux%2F"),
+        "{subject}"
+    );
+    let index: Value = serde_json::from_slice(&fs::read(out.path().join("index.json")).unwrap()).unwrap();
+    let names = &index["manifests"][0]["annotations"];
+    assert_eq!(names["io.containerd.image.name"], "x.example/app:7");
+    assert!(!jettison.run(&["images"]).ok().contains("x.example"), "the store has no such name");
+}
+
 /// `oci-artifact=true`: the manifest that holds the statements is an artifact of OCI 1.1 and has the image as its subject.
 #[test]
 fn statements_as_an_artifact_of_the_image() {
