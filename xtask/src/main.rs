@@ -54,7 +54,11 @@ const COMMANDS: &[Command] = &[
         "build each case of tests/dockerfiles with BuildKit too, and compare",
         differential::run,
     ),
-    ("fuzz", "give the parsers inputs of their corpus, changed at random [--seconds N: for each]", fuzz::run),
+    (
+        "fuzz",
+        "give the parsers made-up input, at random or guided by coverage [--help: its options]",
+        fuzz::run,
+    ),
     (
         "torture",
         "random edits, kills and crowds against the promise `never wrong, never lost` [--help: its options]",

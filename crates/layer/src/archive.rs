@@ -4,6 +4,8 @@ use std::io::{self, BufReader, Read};
 
 use jettison_oci::Compression;
 
+use crate::zstd_frames::ZstdFrames;
+
 /// Bytes that are read from the stream below at once.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Largest window that a zstd stream may ask for, as a power of two: 128 MiB, the limit of `zstd -d` without flags.
@@ -64,11 +66,7 @@ pub fn decompress_archive<'a>(
         Archive::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Archive::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Archive::Xz => Box::new(lzma_rust2::XzReader::new(reader, true)),
-        Archive::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(decoder)
-        }
+        Archive::Zstd => Box::new(ZstdFrames::new(reader, ZSTD_WINDOW_LOG_MAX)?),
     })
 }
 

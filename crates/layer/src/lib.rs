@@ -20,6 +20,7 @@ pub mod select;
 mod squash;
 mod tar_stream;
 mod walk;
+mod zstd_frames;
 
 pub use apply::{Applied, ApplyOptions, Limits, apply};
 pub use archive::{Archive, decompress, decompress_archive, detect};
