@@ -311,19 +311,17 @@ impl Build<'_> {
 
     fn fetch_base(&self, image: usize) -> Result<(), Error> {
         let base = &self.bases[image];
-        for layer in &base.manifest.layers {
-            if !crate::images::has_blob(self.images.store, layer)? {
-                let task = self.tasks.add(format!("pull {}", base.reference.familiar()));
-                return self.tasks.run(task, || {
-                    let span = self.plan.images[image].span;
-                    self.images
-                        .fetch(base, &self.tasks.progress(task))
-                        .map_err(|error| error.for_image(&base.reference, span))?;
-                    Ok(((), Done::Ran))
-                });
-            }
+        if self.images.is_fetched(base)? {
+            return Ok(());
         }
-        Ok(())
+        let task = self.tasks.add(format!("pull {}", base.reference.familiar()));
+        self.tasks.run(task, || {
+            let span = self.plan.images[image].span;
+            self.images
+                .fetch(base, &self.tasks.progress(task))
+                .map_err(|error| error.for_image(&base.reference, span))?;
+            Ok(((), Done::Ran))
+        })
     }
 
     /// Refuses what the plan asks for and no step can do yet, before anything runs.

@@ -28,8 +28,40 @@ const TRANSFERS_MAX: usize = 4;
 pub type Progress<'a> = &'a (dyn Fn(&Digest, u64, u64) + Sync);
 
 impl Images<'_> {
+    /// Whether every layer blob of `image` is in the store.
+    pub(crate) fn is_fetched(&self, image: &Image) -> Result<bool, Error> {
+        let layers = &image.manifest.layers;
+        let all = layers.iter().try_fold(true, |all, layer| Ok(has_blob(self.store, layer)? && all));
+        all.inspect_err(|error| self.doubt(image, error))
+    }
+
     /// Makes sure that every layer blob of `image` is in the store.
     pub fn fetch(&self, image: &Image, progress: Progress<'_>) -> Result<(), Error> {
+        self.fetch_missing(image, progress).inspect_err(|error| self.doubt(image, error))
+    }
+
+    /// Makes sure that `image` is unpacked; returns the snapshot of its top layer, `None` for an image without layers.
+    pub fn unpack(&self, image: &Image, progress: Progress<'_>) -> Result<Option<SnapshotId>, Error> {
+        self.unpack_missing(image, progress).inspect_err(|error| self.doubt(image, error))
+    }
+
+    /// Forgets what the image's name was said to mean if there is no such image. Else it would be looked for again and
+    /// again: its manifest came wrong, or its registry has another one by now.
+    fn doubt(&self, image: &Image, error: &Error) {
+        let is_no_image = match error {
+            Error::InvalidImage { .. } => true,
+            Error::Registry(error) => {
+                matches!(error.kind(), registry::Kind::NotFound | registry::Kind::DigestMismatch)
+            }
+            _ => false,
+        };
+        if is_no_image {
+            // The error at hand says more than that this failed.
+            let _ = self.store.forget_source(&image.reference);
+        }
+    }
+
+    fn fetch_missing(&self, image: &Image, progress: Progress<'_>) -> Result<(), Error> {
         let mut missing: Vec<&Descriptor> = Vec::new();
         for layer in &image.manifest.layers {
             if !has_blob(self.store, layer)? && !missing.contains(&layer) {
@@ -50,8 +82,7 @@ impl Images<'_> {
         }
     }
 
-    /// Makes sure that `image` is unpacked; returns the snapshot of its top layer, `None` for an image without layers.
-    pub fn unpack(&self, image: &Image, progress: Progress<'_>) -> Result<Option<SnapshotId>, Error> {
+    fn unpack_missing(&self, image: &Image, progress: Progress<'_>) -> Result<Option<SnapshotId>, Error> {
         let chain = image.chain_ids();
         let Some(top) = chain.last() else { return Ok(None) };
         if let Some(snapshot) = self.store.layer_snapshot(top)? {

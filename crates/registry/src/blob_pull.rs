@@ -32,6 +32,9 @@ struct Download<'a> {
     progress: &'a dyn Fn(u64),
     /// Who sent the last bytes.
     host: String,
+    /// Whether somebody refused to give a part, or gave another than was asked for. Then the whole is asked for, and what
+    /// is here already is passed over.
+    no_parts: bool,
 }
 
 impl Client {
@@ -58,9 +61,9 @@ impl Client {
         progress: &dyn Fn(u64),
     ) -> Result<()> {
         let host = reference.host().to_owned();
-        let hasher = Some(seen.hasher);
-        self.download(reference, Download { descriptor, offset: seen.offset, hasher, out, progress, host })?;
-        Ok(())
+        let (offset, hasher) = (seen.offset, Some(seen.hasher));
+        let download = Download { descriptor, offset, hasher, out, progress, host, no_parts: false };
+        self.download(reference, download).map(drop)
     }
 
     /// The bytes of a blob from `offset` on, for a caller who hashes them itself: only the size is verified here, and
@@ -75,7 +78,8 @@ impl Client {
         progress: &dyn Fn(u64),
     ) -> Result<String> {
         let host = reference.host().to_owned();
-        self.download(reference, Download { descriptor, offset, hasher: None, out, progress, host })
+        let download = Download { descriptor, offset, hasher: None, out, progress, host, no_parts: false };
+        self.download(reference, download)
     }
 
     /// A small blob (a config) in memory, verified. Refuses descriptors larger than `limit` bytes.
@@ -139,8 +143,21 @@ impl Client {
         Ok(())
     }
 
-    fn request_rest(&self, site: &Site, download: &Download<'_>) -> Result<Response> {
-        let digest = &download.descriptor.digest;
+    fn request_rest(&self, site: &Site, download: &mut Download<'_>) -> Result<Response> {
+        if download.offset > 0 && !download.no_parts {
+            let part = self.request(site, download.descriptor, download.offset)?;
+            match part.status() {
+                416 => part.discard(),
+                206 if !is_rest(&part, download.offset, download.descriptor.size) => {}
+                _ => return part.expect(&[200, 206]),
+            }
+            download.no_parts = true;
+        }
+        self.request(site, download.descriptor, 0)?.expect(&[200])
+    }
+
+    fn request(&self, site: &Site, descriptor: &Descriptor, offset: u64) -> Result<Response> {
+        let digest = &descriptor.digest;
         let mut request = Request::new(
             Method::GET,
             Target::Path(format!("/v2/{}/blobs/{digest}", site.repository)),
@@ -150,23 +167,17 @@ impl Client {
         )
         // Compression on the way would make offsets meaningless.
         .header("Accept-Encoding", "identity");
-        if download.offset > 0 {
-            request = request.header("Range", format!("bytes={}-", download.offset));
+        if offset > 0 {
+            request = request.header("Range", format!("bytes={offset}-"));
         }
-        self.transport.send(&site.endpoint, &request)?.expect(&[200, 206])
+        self.transport.send(&site.endpoint, &request)
     }
 
     /// Passes one body on. Ends with success when the blob is complete, or with the error that ended the body.
     fn receive(&self, response: Response, download: &mut Download<'_>) -> Result<()> {
         let size = download.descriptor.size;
-        let mut skip = match response.status() {
-            206 => {
-                check_range(&response, download.offset, size)?;
-                0
-            }
-            // The server knows no ranges and starts again.
-            _ => download.offset,
-        };
+        // Whoever sends no part starts again.
+        let mut skip = if response.status() == 206 { 0 } else { download.offset };
         if response.status() == 200
             && let Some(actual) = response.header("content-length").and_then(|v| v.trim().parse().ok())
             && actual != size
@@ -219,13 +230,10 @@ impl Client {
     }
 }
 
-/// `Content-Range: bytes 100-199/200` must be what was asked for.
-fn check_range(response: &Response, offset: u64, size: u64) -> Result<()> {
-    let value = response.header("content-range").unwrap_or_default();
-    match parse_range(value) {
-        Some((start, total)) if start == offset && total.is_none_or(|total| total == size) => Ok(()),
-        _ => Err(response.invalid(format!("asked for bytes from {offset} of {size}, it sends {value:?}"))),
-    }
+/// Whether an answer is what was asked for: `Content-Range: bytes 100-199/200`.
+fn is_rest(response: &Response, offset: u64, size: u64) -> bool {
+    let range = response.header("content-range").and_then(parse_range);
+    range.is_some_and(|(start, total)| start == offset && total.is_none_or(|total| total == size))
 }
 
 /// Start and total length.

@@ -136,6 +136,14 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets what `reference` meant, so that its registry is asked again.
+    pub fn forget_source(&self, reference: &Reference) -> Result<()> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM sources WHERE reference = ?1", [reference.to_string()])
+        })?;
+        Ok(())
+    }
+
     /// Remembers that a repository has a blob.
     pub fn record_blob_origin(&self, digest: &Digest, host: &str, repository: &str) -> Result<()> {
         self.write(|transaction| {

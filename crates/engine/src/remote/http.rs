@@ -40,11 +40,10 @@ impl Remotes<'_> {
         {
             return Ok((resolved(memo, *size), Done::Cached));
         }
-        let download = Download {
-            url: &http.url,
-            authorization: authorization.as_deref(),
-            etag: held.as_ref().and_then(|(memo, _)| memo.etag.as_deref()),
-        };
+        // What is here is not what the checksum wants: it may be what came wrong before, under the same tag.
+        let etag =
+            held.as_ref().filter(|_| http.checksum.is_none()).and_then(|(memo, _)| memo.etag.as_deref());
+        let download = Download { url: &http.url, authorization: authorization.as_deref(), etag };
         let mut open = || store.blob_writer().map_err(std::io::Error::other);
         match (self.images.registry.fetch_url(&download, &mut open, progress)?, held) {
             (Downloaded::Unchanged, Some((memo, size))) => {

@@ -112,6 +112,17 @@ fn a_checksum_is_verified_and_a_wrong_one_names_its_place() {
 }
 
 #[test]
+fn a_checksum_is_not_disappointed_by_what_came_wrong_before() {
+    let (jettison, web) = (Jettison::new(), Web::start());
+    web.put("/f", Page::new("ab").header("ETag", "\"1\""));
+    let add = |flag: &str| format!("FROM scratch\nADD {flag} {} /\n", web.url("/f"));
+    build(&jettison, &add(""), &[]).ok();
+    web.put("/f", Page::new("abc").header("ETag", "\"1\""));
+    let sum = "--checksum=sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    build(&jettison, &add(sum), &[]).ok();
+}
+
+#[test]
 fn archives_stay_as_they_are_unless_unpacked() {
     let (jettison, web) = (Jettison::new(), Web::start());
     let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@
 mod add_git;
 mod add_url;
 mod advisories;
+mod advisories_images;
 mod advisories_inputs;
 mod archives;
 mod attestations;
@@ -40,3 +41,4 @@ mod store_commands;
 mod verify;
 mod web;
 mod why;
+mod wrong_once;

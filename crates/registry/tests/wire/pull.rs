@@ -195,15 +195,41 @@ fn another_size_than_promised_is_refused_before_it_is_written() {
 }
 
 #[test]
-fn ranges_that_were_not_asked_for_are_refused() {
+fn a_part_that_is_refused_or_is_another_is_no_obstacle() {
+    let registry = FakeRegistry::start();
+    let bytes = noise(1000);
+    let blob = registry.put_blob("app", &bytes);
+    let name = reference(&registry, "app:1");
+    let refused = || Fault::on("GET", "/blobs/").respond(416, "");
+    let other = || Fault::on("GET", "/blobs/").headers(&[("Content-Range", "bytes 400-999/1000")]);
+    for fault in [refused(), other()] {
+        let (client, _) = client();
+        registry.fault(fault);
+        let mut out = Vec::new();
+        client.blob_unverified(&name, &blob, 500, &mut out, &|_| {}).unwrap();
+        assert_eq!(out, &bytes[500..]);
+    }
+    // Nor is it where a body breaks that has just begun.
+    registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 300 }));
+    registry.fault(refused());
+    registry.fault(Fault::on("GET", "/blobs/").act(Action::CutResponse { after: 600 }));
+    let (client, _) = client();
+    let mut out = Vec::new();
+    client.blob(&name, &blob, &mut out, &|_| {}).unwrap();
+    assert_eq!(out, bytes);
+}
+
+#[test]
+fn a_whole_that_is_refused_as_a_part_is_an_error() {
     let registry = FakeRegistry::start();
     let blob = registry.put_blob("app", &noise(1000));
-    registry.fault(Fault::on("GET", "/blobs/").headers(&[("Content-Range", "bytes 400-999/1000")]));
     let (client, _) = client();
-    let error = client
-        .blob_unverified(&reference(&registry, "app:1"), &blob, 500, &mut Vec::new(), &|_| {})
-        .unwrap_err();
-    assert_eq!(error.kind(), Kind::InvalidResponse);
+    for fault in
+        [Fault::on("GET", "/blobs/").respond(416, ""), Fault::on("GET", "/blobs/").act(Action::Status(206))]
+    {
+        registry.fault(fault);
+        client.blob(&reference(&registry, "app:1"), &blob, &mut Vec::new(), &|_| {}).unwrap_err();
+    }
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn public_registries_are_not_pinged_unless_they_hide() {
     registry.fault(Fault::on("GET", "/manifests/").respond(404, ""));
     client_with(config()).0.manifest(&image).unwrap();
     assert_eq!(registry.log("/")[3..], ["GET 404", "GET 401", "GET 200", "GET 200"]);
-    // A token server that is not https would see passwords in plain text.
+    // A token server that is not https would see passwords in plain text (as in CVE-2019-10214 of containers/image).
     let realm = Some("http://elsewhere.test/token".to_owned());
     registry.require(Auth::Token(TokenAuth { realm, ..TokenAuth::default() }));
     let error = client_with(config()).0.manifest(&image).unwrap_err();
