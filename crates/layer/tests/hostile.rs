@@ -133,7 +133,7 @@ fn stays_inside(make: impl Fn(&Place) -> Tar) {
     drop(both(Place::new, make));
 }
 
-/// CVE-2001-1267 (GNU tar), CVE-2007-4559 (Python).
+/// CVE-2001-1267 and CVE-2016-6321 (GNU tar), CVE-2007-4559 (Python), CVE-2026-28406 (kaniko: archives of contexts).
 #[test]
 fn names_that_lead_upwards_are_refused() {
     for name in ["../evil", "a/../../evil", "/../evil", "a/b/../../../evil", ".."] {
@@ -156,7 +156,7 @@ fn absolute_names_lie_below_the_root() {
 
 /// CVE-2021-38511 and CVE-2018-20990 (tar of Rust), CVE-2021-32803, CVE-2021-37701, CVE-2021-37712 (tar of Node),
 /// CVE-2002-1216 and CVE-2025-45582 (GNU tar), CVE-2014-6407 and CVE-2014-9356 (Docker), CVE-2020-10696 (buildah),
-/// CVE-2026-42574 (apko).
+/// CVE-2026-42574 (apko), CVE-2026-23745 (tar of Node: absolute targets of links).
 #[test]
 fn links_lead_nowhere_outside() {
     let outside = |p: &Place| p.outside().to_owned();
@@ -179,6 +179,31 @@ fn links_lead_nowhere_outside() {
         Tar::default().symlink("l", &outside(p)).file("l/.wh.canary", "").file("l/.wh..wh..opq", "")
     });
     stays_inside(|_| Tar::default().symlink("l", "l").file("l/x", "x"));
+}
+
+/// CVE-2025-4517, CVE-2025-4330 and CVE-2025-4138 (Python): a path that grows beyond what a path may have when its links are
+/// followed was no longer followed, and so found harmless.
+#[test]
+fn links_whose_paths_grow_too_long_lead_nowhere_outside() {
+    let long = "d".repeat(247);
+    let steps: Vec<String> = ('a'..='p').map(String::from).collect();
+    let escape = |place: &Place, last: &dyn Fn(Tar) -> Tar| {
+        let (mut tar, mut at) = (Tar::default(), String::new());
+        for step in &steps {
+            let here = |name: &str| format!("{at}{name}");
+            tar = tar.pax(&[("path", &here(&long))]).directory("d");
+            tar = tar.pax(&[("path", &here(step)), ("linkpath", &long)]).symlink("l", "d");
+            at = here(&long) + "/";
+        }
+        let short = steps.join("/") + "/" + &"l".repeat(254);
+        let up = "../".repeat(steps.len());
+        tar = tar.pax(&[("path", &short), ("linkpath", &up)]).symlink("l", "u");
+        let out = format!("{short}/../../../../../../..{}", place.outside());
+        last(tar.pax(&[("path", "escape"), ("linkpath", &out)]).symlink("l", "o"))
+    };
+    stays_inside(|p| escape(p, &|tar| tar.file("escape/evil", "x")));
+    stays_inside(|p| escape(p, &|tar| tar.hard_link("h", "escape/canary").file("h", "x")));
+    stays_inside(|p| escape(p, &|tar| tar.file("escape/.wh.canary", "")));
 }
 
 /// CVE-2026-33056 (tar of Rust), CVE-2021-32760 (containerd): a folder where a link was changed the mode of what the link led to.
@@ -249,6 +274,7 @@ fn sizes_that_lie_are_refused() {
 }
 
 /// tar-core asks for more of a map than there is, and again when it got it: whoever gave it what it had went round for ever.
+/// CVE-2018-20482 (GNU tar) went round for ever, too; CVE-2025-58183 (tar of Go) took all memory for a map without end.
 #[test]
 fn the_map_of_a_sparse_file_may_have_no_end() {
     let sparse = [

@@ -139,6 +139,7 @@ fn submodules_come_along_unless_told_not_to() {
     assert_eq!(names(&without.path().join("mod")), [""; 0]);
 }
 
+/// Among them what git's CVE-2018-17456 (a submodule's address that is an option) and CVE-2022-39253 (one on this machine) allowed.
 #[test]
 fn a_hostile_repository_runs_nothing() {
     let (jettison, web) = (Jettison::new(), Web::start());

@@ -202,7 +202,7 @@ fn cve_2018_15664_and_2021_29136_copies_stay_inside_the_image() {
     assert_ne!(ran.code, 0, "there is no such file inside of the stage");
 }
 
-/// containerd and Docker: other users could walk into unpacked images and start what is set-uid there.
+/// containerd (again in CVE-2024-25621) and Docker: other users could walk into unpacked images and start what is set-uid there.
 #[test]
 fn cve_2021_41103_and_2021_41091_others_cannot_enter_unpacked_images() {
     if !root() {

@@ -199,7 +199,8 @@ fn cve_2022_36109_2022_2990_and_2023_25173_groups_are_the_users_own() {
     }
 }
 
-/// Docker, runc, buildah, podman: inheritable capabilities were not empty.
+/// Docker, runc, buildah, podman: inheritable capabilities were not empty. Docker (CVE-2016-8867) and podman (CVE-2018-10856):
+/// a plain user had capabilities.
 #[test]
 fn cve_2022_24769_29162_27651_and_27649_nothing_is_inheritable() {
     let jettison = Jettison::with_busybox();

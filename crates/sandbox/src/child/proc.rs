@@ -26,6 +26,9 @@ const MASKED_IN_PROC: &[&str] = &[
 ];
 /// Hidden below `/sys`.
 const MASKED_IN_SYS: &[&str] = &["devices/virtual/powercap", "firmware"];
+/// Hidden below the folder of each processor: how hot it became tells of others' work. Source: moby `oci/defaults.go`
+/// (GHSA-6fw5-f8r9-fgfm).
+const PROCESSORS: &str = "devices/system/cpu";
 /// Read-only below `/proc`.
 const READ_ONLY_IN_PROC: &[&str] = &["bus", "fs", "irq", "sys", "sysrq-trigger"];
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
@@ -90,8 +93,10 @@ pub(super) fn protect(proc: &OwnedFd, sys: &OwnedFd, dev: &OwnedFd) -> Result<()
     // One directory hides them all: the first mask, of which the others are copies (only what is attached can be copied
     // before Linux 6.15).
     let mut empty: Option<OwnedFd> = None;
-    let proc_paths = MASKED_IN_PROC.iter().map(|path| (proc, "/proc", path));
-    let sys_paths = MASKED_IN_SYS.iter().map(|path| (sys, "/sys", path));
+    let proc_paths = MASKED_IN_PROC.iter().map(|&path| (proc, "/proc", path));
+    let heat = heat_of_processors(sys);
+    let sys_paths = MASKED_IN_SYS.iter().copied().chain(heat.iter().map(String::as_str));
+    let sys_paths = sys_paths.map(|path| (sys, "/sys", path));
     for (mount, folder, path) in proc_paths.chain(sys_paths) {
         let Some((place, kind)) = find(mount, path) else { continue };
         let target = || format!("{folder}/{path}");
@@ -107,6 +112,20 @@ pub(super) fn protect(proc: &OwnedFd, sys: &OwnedFd, dev: &OwnedFd) -> Result<()
         }
     }
     Ok(())
+}
+
+/// One path for each processor of the machine that counts how often it became too hot.
+fn heat_of_processors(sys: &OwnedFd) -> Vec<String> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(sys, PROCESSORS, flags, Mode::empty()).and_then(rustix::fs::Dir::new);
+    let entries = folder.into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| {
+        let name = entry.file_name().to_str().ok()?;
+        let number = name.strip_prefix("cpu")?;
+        let is_processor = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        is_processor.then(|| format!("{PROCESSORS}/{name}/thermal_throttle"))
+    });
+    names.collect()
 }
 
 fn new_empty_directory() -> std::io::Result<OwnedFd> {
@@ -130,4 +149,22 @@ pub(super) fn place_directory(root: &OwnedFd, path: &str, stubs: &mut Stubs) -> 
     let mut recorder = stubs.recorder(root.as_fd()).mounting("mount point", path)?;
     let mut make = Make { leaf: Leaf::Directory, owner: (0, 0), around: &mut recorder };
     resolve(root.as_fd(), path.as_ref(), Some(&mut make)).mounting("mount point", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_has_its_heat() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["cpu0", "cpu12", "cpufreq", "cpu", "cpux1"] {
+            std::fs::create_dir_all(dir.path().join(PROCESSORS).join(name)).unwrap();
+        }
+        let root = std::fs::File::open(dir.path()).unwrap().into();
+        let mut found = heat_of_processors(&root);
+        found.sort();
+        let at = |name: &str| format!("{PROCESSORS}/{name}/thermal_throttle");
+        assert_eq!(found, [at("cpu0"), at("cpu12")]);
+    }
 }
