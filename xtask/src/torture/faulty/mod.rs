@@ -1,5 +1,5 @@
-//! Registry: pull and push through a registry that misbehaves (`proxy.rs`, `faults.rs`), and through one that is killed
-//! and started again under load.
+//! Registry: push, pull and builds on a base through a registry that misbehaves (`proxy.rs`, `faults.rs`), and through one that
+//! is killed and started again under load.
 //!
 //! Each ends right or with a clear error; what was pulled or pushed is what was named, whatever came over the wire; credentials
 //! go nowhere else; and with nothing wrong any more the same command works. Long runs push 3 GB over a connection that breaks
@@ -28,7 +28,7 @@ use crate::registry::Registry;
 use crate::scratch;
 
 /// Trials at once: most of their time they wait before they try again.
-const LANES: u64 = 4;
+const LANES: u64 = 6;
 
 /// Longest time for one command: the waits between its tries add up.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -41,7 +41,7 @@ const LARGE_BYTES: u64 = 3 << 30;
 const SENT_TWICE_MAX: u64 = 300 << 20;
 
 pub fn run(setting: &Setting) -> Result<Found> {
-    let mut found = Found::new("registry: pull and push through faults, and while it is killed");
+    let mut found = Found::new("registry: pushes, pulls and builds through faults, and while it is killed");
     if setting.case == "large" {
         large(setting, &mut found)?;
         return Ok(found);
@@ -77,9 +77,20 @@ pub fn run(setting: &Setting) -> Result<Found> {
 struct Images {
     /// A store that has them.
     store: PathBuf,
-    /// Name at the registry without its tag, and digest.
-    names: Vec<(String, String)>,
+    all: Vec<Image>,
 }
+
+#[derive(Clone)]
+struct Image {
+    /// At the registry, without its tag.
+    name: String,
+    digest: String,
+    /// Digest of what [`ON_TOP`] makes of it.
+    built: String,
+}
+
+/// What is built on an image.
+const ON_TOP: &str = "RUN echo 3 > /three\nENV THREE=3\n";
 
 impl Images {
     /// Two images, one with a layer that is larger than a chunk.
@@ -90,21 +101,26 @@ impl Images {
         let mut random = Random::part(setting.seed, 77);
         let noise: Vec<u8> = (0..(6 << 20) / 8).flat_map(|_| random.next().to_le_bytes()).collect();
         fs::write(context.join("noise"), noise)?;
-        let mut names = Vec::new();
+        let mut all = Vec::new();
         for (name, text) in [
             ("large", "FROM base0\nCOPY noise /noise\nRUN echo 1 > /one\n"),
             ("small", "FROM base1\nCOPY <<EOF /two\n2\nEOF\n"),
         ] {
-            let file = setting.folder.join(name);
-            fs::write(&file, text)?;
-            let mut command = store.command(["build", "--quiet", "--network=none", "--tag", name, "--file"]);
-            let digest = process::text(command.arg(&file).arg(&context))?;
+            let build = |name: &str, text: &str| {
+                let file = setting.folder.join(name);
+                fs::write(&file, text)?;
+                let words = ["build", "--quiet", "--network=none", "--tag", name, "--file"];
+                process::text(store.command(words).arg(&file).arg(&context))
+            };
+            let digest = build(name, text)?;
             let there = registry.reference(&format!("{name}:1"));
             store.quietly(["tag", name, &there])?;
             store.quietly(["push", &there])?;
-            names.push((name.to_owned(), digest));
+            let built = build("built", &format!("FROM {name}\n{ON_TOP}"))?;
+            all.push(Image { name: name.to_owned(), digest, built });
         }
-        Ok(Self { store: store.store().to_owned(), names })
+        store.quietly(["rmi", "built"])?;
+        Ok(Self { store: store.store().to_owned(), all })
     }
 }
 
@@ -130,7 +146,7 @@ impl<'a> Lane<'a> {
 
     fn run(mut self, start: Instant, limit: Duration) -> Result<Self> {
         // Together the lanes go through all plans once, whatever time that takes.
-        let once = (faults::COUNT as u64 * 2).div_ceil(LANES);
+        let once = (faults::COUNT as u64 * WHATS.len() as u64).div_ceil(LANES);
         for trial in 0.. {
             if start.elapsed() > limit && trial >= once {
                 break;
@@ -142,29 +158,35 @@ impl<'a> Lane<'a> {
     }
 
     fn trial(&mut self, number: u64) -> Result<()> {
-        let plan = Plan::new((number / 2) as usize, Random::part(self.setting.seed, 1000 + number));
-        let (name, digest) = self.random.pick(&self.images.names).clone();
-        let is_push = number.is_multiple_of(2);
-        let what = if is_push { "push" } else { "pull" };
+        let kinds = WHATS.len() as u64;
+        let plan = Plan::new((number / kinds) as usize, Random::part(self.setting.seed, 1000 + number));
+        let image = self.random.pick(&self.images.all).clone();
+        let (name, digest) = (&image.name, &image.digest);
+        let what = WHATS[(number % kinds) as usize];
         let context =
             format!("trial {number} of seed {}: {what} of {name} with {}", self.setting.seed, plan.name);
         self.proxy.follow(plan);
         let store_folder = self.folder.join("store");
         let store = self.setting.jettison.with_store(&store_folder);
-        let done = if is_push {
-            copy(&self.images.store, &store_folder)?;
-            // A repository that nobody has pushed to, so that all has to be sent, or mounted.
-            let target = format!("127.0.0.1:{}/pushed/{number}:1", self.proxy.port);
-            store.quietly(["tag", &name, &target])?;
-            let direct = self.registry.reference(&format!("pushed/{number}:1"));
-            self.transfer(&store, &["push", &target], || self.is_whole(&direct, &digest))
-        } else {
-            let target = format!("127.0.0.1:{}/{name}:1", self.proxy.port);
-            self.transfer(&store, &["pull", "-q", "--unpack", &target], || {
-                let images = store.quietly(["images", "--digests"]).or_else(|_| store.quietly(["images"]))?;
-                ensure!(images.contains(&digest[7..19]), "{digest} is not among {images}");
-                store.quietly(["fsck"]).map(drop)
-            })
+        let there = format!("127.0.0.1:{}/{name}:1", self.proxy.port);
+        let done = match what {
+            "push" => {
+                copy(&self.images.store, &store_folder)?;
+                // A repository that nobody has pushed to, so that all has to be sent, or mounted.
+                let target = format!("127.0.0.1:{}/pushed/{number}:1", self.proxy.port);
+                store.quietly(["tag", name, &target])?;
+                let direct = self.registry.reference(&format!("pushed/{number}:1"));
+                self.transfer(&store, &["push", &target], || self.is_whole(&direct, digest))
+            }
+            "pull" => self.transfer(&store, &["pull", "-q", "--unpack", &there], || is_here(&store, digest)),
+            _ => {
+                let folder = self.folder.join("context");
+                fs::create_dir_all(&folder)?;
+                fs::write(folder.join("Dockerfile"), format!("FROM {there}\n{ON_TOP}"))?;
+                let folder = folder.to_string_lossy();
+                let words = ["build", "--quiet", "--network=none", "--tag", "built", &folder];
+                self.transfer(&store, &words, || is_here(&store, &image.built))
+            }
         };
         self.found.tried += 1;
         match done {
@@ -204,6 +226,16 @@ impl<'a> Lane<'a> {
     }
 }
 
+/// What is done with an image, by turns.
+const WHATS: [&str; 3] = ["push", "pull", "build"];
+
+/// An image with this digest is in the store, and the store is in order.
+fn is_here(store: &Jettison, digest: &str) -> Result<()> {
+    let images = store.quietly(["images", "--digests"]).or_else(|_| store.quietly(["images"]))?;
+    ensure!(images.contains(&digest[7..19]), "{digest} is not among {images}");
+    store.quietly(["fsck"]).map(drop)
+}
+
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut copy = Command::new("cp");
     copy.args(["-a", "--reflink=auto"]).arg(from).arg(to);
@@ -226,7 +258,7 @@ fn killed(
             let folder = setting.folder.join(format!("killed{place}"));
             copy(&images.store, &folder)?;
             let store = setting.jettison.with_store(&folder);
-            let (name, digest) = images.names[place % 2].clone();
+            let Image { name, digest, .. } = images.all[place % 2].clone();
             let target = registry.reference(&format!("killed/{round}/{place}:1"));
             store.quietly(["tag", &name, &target])?;
             crowd.push((store, target, digest));
