@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use crate::apply::OPAQUE_XATTR;
+use crate::apply::{OPAQUE_XATTR, WHITEOUT};
 use crate::inside::{self, NO_LINKS};
 use crate::names::{Inode, Names, inode, shared_inode};
 use crate::walk::{Descend, read_entry, visit_tree};
@@ -158,6 +158,7 @@ pub(crate) fn changes(
                 }
             }
         }
+        refuse_marker(&entry)?;
         names.see(&entry, inode);
         found.append(&mut unchanged);
         found.push(entry);
@@ -166,6 +167,18 @@ pub(crate) fn changes(
     upper.visit(&mut visit)?;
     names.bring_along(&mut found);
     Ok(Changes { found, names, hidden, same })
+}
+
+/// A file of this name would remove another wherever the layer is unpacked.
+fn refuse_marker(entry: &Entry) -> Result<(), Error> {
+    let name = inside::split(&entry.path).1;
+    if entry.kind == Kind::Whiteout || !name.starts_with(WHITEOUT) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        &entry.path,
+        "in a layer a name with .wh. at its beginning removes another; it can be no file's own",
+    ))
 }
 
 /// Entries sort by path; a whiteout sorts by the name that it has in the tar.
@@ -179,7 +192,7 @@ fn sort_key(entry: &Entry) -> Vec<u8> {
 /// `a/.wh.b` for `a/b`.
 pub(crate) fn whiteout_path(path: &[u8]) -> Vec<u8> {
     let (parent, name) = inside::split(path);
-    inside::join(parent, &[b".wh.", name].concat())
+    inside::join(parent, &[WHITEOUT, name].concat())
 }
 
 fn is_below(path: &[u8], directory: &[u8]) -> bool {

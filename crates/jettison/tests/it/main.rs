@@ -41,4 +41,5 @@ mod store_commands;
 mod verify;
 mod web;
 mod why;
+mod wrong_hits;
 mod wrong_once;
