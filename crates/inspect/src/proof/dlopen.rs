@@ -1,7 +1,7 @@
 //! Libraries that are loaded by name while the program runs: what their users say of them in notes, and where there are no
 //! notes, the names that stand in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::doubt::{family, mentions, text};
@@ -9,10 +9,13 @@ use super::{Proof, Severity, Subject, shown};
 use crate::elf::dlopen::{Priority, Wanted, read};
 use crate::elf::library_names;
 use crate::loader::{Closure, Object, Problem, Start, finds, opens};
-use crate::tree::Place;
+use crate::tree::{Place, join, split};
 
 /// Names that are shown.
 const SHOWN: usize = 5;
+/// How far below an object's folder a library is looked for that no loader finds, and at how many names.
+const NEAR_DEPTH_MAX: usize = 2;
+const NEAR_NAMES_MAX: usize = 2000;
 /// Parts of the C library: what they load is their own affair.
 const C_LIBRARY: [&[u8]; 6] =
     [b"libc.so", b"libdl.so", b"ld-linux", b"libpthread.so", b"ld-musl", b"libc.musl"];
@@ -105,6 +108,9 @@ impl Proof<'_> {
         };
         let (there, mut absent) = (with(true), with(false));
         absent.retain(|name| !there.contains(name));
+        let near = self.near(closure, &literal, &absent)?;
+        absent.retain(|name| !near.contains_key(name));
+        let there: BTreeSet<&str> = there.into_iter().chain(near.values().map(String::as_str)).collect();
         let list = |names: &BTreeSet<&str>| {
             let shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
             let more = names.len().saturating_sub(SHOWN);
@@ -117,6 +123,39 @@ impl Proof<'_> {
             (false, true) => format!("; named and not there: {}", list(&absent)),
             (false, false) => format!("; named and not there: {}; there: {}", list(&absent), list(&there)),
         })
+    }
+
+    /// The paths of those of `names` that lie below the folder of an object that names them: it may build the path itself,
+    /// as Java does for its virtual machine.
+    fn near<'b>(
+        &self,
+        closure: &Closure,
+        literal: &'b [(usize, String)],
+        names: &BTreeSet<&'b str>,
+    ) -> io::Result<BTreeMap<&'b str, String>> {
+        let mut found = BTreeMap::new();
+        let mut wanted: BTreeMap<&[u8], BTreeMap<&[u8], &'b str>> = BTreeMap::new();
+        for (index, name) in literal.iter().filter(|(_, name)| names.contains(&name[..])) {
+            let directory = split(&closure.objects[*index].place.path).0;
+            wanted.entry(directory).or_default().insert(name.as_bytes(), name);
+        }
+        for (directory, names) in wanted {
+            let (mut pending, mut seen) = (vec![(directory.to_vec(), 0)], 0);
+            while let Some((path, depth)) = pending.pop() {
+                for (name, is_directory) in self.image.tree.entries(&path)? {
+                    seen += 1;
+                    if let (Some(known), false) = (names.get(&name[..]), is_directory) {
+                        found.entry(*known).or_insert_with(|| shown(&join(&path, &name)));
+                    } else if is_directory && depth < NEAR_DEPTH_MAX {
+                        pending.push((join(&path, &name), depth + 1));
+                    }
+                }
+                if seen > NEAR_NAMES_MAX {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn finds(&self, closure: &Closure, names: &[(usize, &[u8])]) -> io::Result<Vec<bool>> {

@@ -32,6 +32,8 @@ const FIELD_BYTES_MAX: usize = 1000;
 const METADATA_BYTES_MAX: u64 = 4 << 20;
 /// Largest database of a package manager that is read, bytes. That of a full desktop has 10 MB, rpm's 200.
 const DATABASE_BYTES_MAX: u64 = 256 << 20;
+/// Programs without any word of their packages that are named.
+const SILENT_SHOWN: usize = 5;
 /// Longest path that is walked into, bytes: what the kernel takes.
 const PATH_BYTES_MAX: usize = 4000;
 
@@ -108,6 +110,9 @@ pub struct Inventory {
     pub distribution: Option<Distribution>,
     /// What could not be read, and why; the list is not complete then.
     pub gaps: Vec<String>,
+    /// Programs and libraries that say nothing of what they are made of. Where there is a database of packages, that may
+    /// know them.
+    silent: Vec<String>,
 }
 
 /// The image that a list of packages is of.
@@ -163,6 +168,7 @@ pub fn inventory(tree: &dyn Tree) -> io::Result<Inventory> {
             }
         }
     }
+    found.note_silent_programs();
     found.gaps.sort();
     found.gaps.dedup();
     Ok(found)
@@ -266,13 +272,35 @@ impl Inventory {
             None if path.ends_with(b"rpmdb.sqlite-wal") && size > 0 => {
                 Err("changes that rpm did not write into its database are not read".to_owned())
             }
-            None => program(tree, path, size),
+            None => program(tree, path, size).map(|packages| {
+                packages.unwrap_or_else(|| {
+                    self.silent.push(format!("/{}", String::from_utf8_lossy(path)));
+                    Vec::new()
+                })
+            }),
         };
         let path = format!("/{}", String::from_utf8_lossy(path));
         match packages {
             Ok(packages) => self.add(packages, &path),
             Err(reason) => self.gaps.push(format!("{path}: {reason}")),
         }
+    }
+
+    /// Says which programs nobody knows, if there is no database of packages that might.
+    fn note_silent_programs(&mut self) {
+        let is_system = |package: &Package| {
+            matches!(package.ecosystem, Ecosystem::Dpkg | Ecosystem::Apk | Ecosystem::Rpm)
+        };
+        let silent = std::mem::take(&mut self.silent);
+        if silent.is_empty() || self.packages.keys().any(is_system) {
+            return;
+        }
+        let shown = silent[..silent.len().min(SILENT_SHOWN)].join(", ");
+        let more = silent.len().saturating_sub(SILENT_SHOWN);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        self.gaps.push(format!(
+            "no database of packages, and nothing in the files, says what is in {shown}{more}"
+        ));
     }
 
     fn add(&mut self, packages: Vec<Package>, path: &str) {
@@ -294,21 +322,21 @@ impl Inventory {
     }
 }
 
-/// What compilers left in a program.
-fn program(tree: &dyn Tree, path: &[u8], size: u64) -> Result<Vec<Package>, String> {
+/// What compilers left in a program; `None` if that is nothing.
+fn program(tree: &dyn Tree, path: &[u8], size: u64) -> Result<Option<Vec<Package>>, String> {
     /// The smallest program that carries anything has more, bytes.
     const PROGRAM_BYTES_MIN: u64 = 1024;
     if size < PROGRAM_BYTES_MIN {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let content = tree.open(path).map_err(|error| error.to_string())?;
     let mut magic = [0; 4];
     if content.read_at(0, &mut magic).map_err(|error| error.to_string())? < 4 || magic != *b"\x7fELF" {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     let mut packages = cargo::read(&*content)?;
     packages.extend(go::read(&*content)?);
-    Ok(packages)
+    Ok(Some(packages).filter(|packages| !packages.is_empty()))
 }
 
 fn distribution(view: &View<'_>) -> io::Result<Option<Distribution>> {

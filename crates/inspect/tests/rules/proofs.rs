@@ -377,6 +377,9 @@ fn libraries_that_notes_and_texts_name() {
     };
     let names = b"libc.so.6\0libz.so.1\0libabsent.so.3\0";
     insta::assert_snapshot!("dlopen_texts", said(&app(names), &cmd(&["/app"])));
+    let below = ElfFile::library("libabsent.so.3").bytes();
+    let tree = app(names).file("/server/libabsent.so.3", 0o644, below);
+    insta::assert_snapshot!("dlopen_texts_with_one_below", said(&tree, &cmd(&["/app"])));
     let noted = |note: &str| {
         let file = ElfFile::program().interpreter(LOADER).needed("libc.so.6").symbol("dlopen");
         let libz = ElfFile::library("libz.so.1").bytes();

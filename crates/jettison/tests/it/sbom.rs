@@ -149,6 +149,18 @@ fn what_cannot_be_read_is_said() {
     validate_cyclonedx(&jettison.run(&["sbom", "--format=cyclonedx", "app"]).ok());
 }
 
+/// Libraries without the database that knew them: an empty list would be no answer.
+#[test]
+fn programs_that_nobody_knows_are_said() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder("FROM scratch\nCOPY --from=busybox /bin/busybox /app\nCMD [\"/app\"]\n", &[]);
+    jettison.build(folder.path(), &["-t", "app"]);
+    let ran = jettison.run(&["sbom", "app"]);
+    let said = "not complete: no database of packages, and nothing in the files, says what is in /app";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    validate_spdx(&ran.ok());
+}
+
 #[test]
 fn this_machine_as_an_image() {
     if !Path::new("/var/lib/dpkg/status").exists() {
