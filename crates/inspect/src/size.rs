@@ -16,7 +16,7 @@ use crate::tree::NodeKind;
 use crate::tree::merged::{self, Layer, Merged, node_kind};
 
 /// Smaller files are not compared: finding them twice changes nothing.
-const COMPARED_BYTES_MIN: u64 = 4 << 10;
+pub(crate) const COMPARED_BYTES_MIN: u64 = 4 << 10;
 /// Most databases that cannot be read, of which it is said.
 const GAPS_MAX: usize = 100;
 

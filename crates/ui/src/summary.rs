@@ -28,7 +28,11 @@ const PULL_BYTES_A_SECOND: f64 = 12.5e6;
 
 /// How long a pull of so many bytes takes: `about 0.2 s at 100 Mbit/s`.
 pub fn pull_time(bytes: u64) -> String {
-    format!("about {:.1} s at 100 Mbit/s", bytes as f64 / PULL_BYTES_A_SECOND)
+    let seconds = bytes as f64 / PULL_BYTES_A_SECOND;
+    if seconds < 0.1 {
+        return "below 0.1 s at 100 Mbit/s".to_owned();
+    }
+    format!("about {seconds:.1} s at 100 Mbit/s")
 }
 
 /// One line, and further ones for what is worth it; without a line end. Of an index the same for each of its images.
@@ -238,6 +242,13 @@ mod tests {
         insta::assert_snapshot!(of(6_550_000, &[("build", 10_000_000)], &one), @"6.55MB (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a, 1.5 times smaller than build (10MB)");
         insta::assert_snapshot!(of(6_550_000, &[("build", 6_600_000)], &one), @"6.55MB (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a");
         insta::assert_snapshot!(of(0, &[], &[]), @"0B (1.9MB to pull, about 0.2 s at 100 Mbit/s), sha256:62c66a7a5dd70c3146618063c344e531e6d4b59e379808443ce962b3abd63c5a");
+    }
+
+    #[test]
+    fn how_long_a_pull_takes() {
+        assert_eq!(pull_time(1_200_000), "below 0.1 s at 100 Mbit/s");
+        assert_eq!(pull_time(1_250_000), "about 0.1 s at 100 Mbit/s");
+        assert_eq!(pull_time(544_000_000), "about 43.5 s at 100 Mbit/s");
     }
 
     #[test]

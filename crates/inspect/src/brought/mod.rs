@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::levels::{Layer, Levels, Wrote};
 use self::levels::{Linked, What, is_opaque, is_whiteout, open, size, stat_in};
 use crate::sbom;
-use crate::size::{Duplicate, FileUsage};
+use crate::size::{COMPARED_BYTES_MIN, Duplicate, FileUsage};
 use crate::tree::{join, split};
 
 /// Most names that are looked at. What a build with more of them brought is not said.
@@ -278,7 +278,7 @@ impl<'a> Count<'a> {
     /// Files with the same content that waste at least `wasted_min` bytes.
     fn duplicates(&self, wasted_min: u64) -> io::Result<Vec<Duplicate>> {
         let mut same_size: BTreeMap<u64, Vec<(&Vec<u8>, &Brings)>> = BTreeMap::new();
-        for (path, file) in self.files.iter().filter(|(_, file)| file.bytes > 0) {
+        for (path, file) in self.files.iter().filter(|(_, file)| file.bytes >= COMPARED_BYTES_MIN) {
             same_size.entry(file.bytes).or_default().push((path, file));
         }
         let mut left = COMPARED_BYTES_MAX;
