@@ -84,8 +84,11 @@ impl<'a> TarStream<'a> {
                     (consumed, Some((size, convert(&entry, entry.size)?, None)))
                 }
                 ParseEvent::SparseEntry { consumed, entry, sparse_map, real_size } => {
-                    let size = entry.size;
-                    (consumed, Some((size, convert(&entry, real_size)?, Some(sparse_map))))
+                    let (size, converted) = (entry.size, convert(&entry, real_size)?);
+                    if !is_map(&sparse_map, size, real_size) {
+                        return Err(Error::invalid(&converted.path, "a sparse file whose map lies about it"));
+                    }
+                    (consumed, Some((size, converted, Some(sparse_map))))
                 }
             };
             self.start += consumed;
@@ -153,6 +156,18 @@ impl<'a> TarStream<'a> {
         }
         Ok(true)
     }
+}
+
+/// Whether a map of a sparse file is in order, inside of the file, and has data for all that it says. It must not hang on
+/// how much of a file somebody reads whether an archive is taken. Source: Go `archive/tar`, `validateSparseEntries`.
+fn is_map(map: &[SparseEntry], stored: u64, size: u64) -> bool {
+    let (mut end, mut data) = (0_u64, 0_u64);
+    map.iter().all(|entry| {
+        let follows = entry.offset >= end;
+        end = entry.offset.saturating_add(entry.length);
+        data = data.saturating_add(entry.length);
+        follows && end <= size && data <= stored
+    })
 }
 
 fn read(reader: &mut dyn Read, out: &mut [u8]) -> Result<usize, Error> {

@@ -290,6 +290,12 @@ fn the_map_of_a_sparse_file_may_have_no_end() {
     for text in ["1\n0\n", "", "1", "9999\n0\n0\n"] {
         refused(|_| map(text), "ends in the middle of a header");
     }
+    // Beyond the file, over each other, more than there is; the file has nine bytes, of which two blocks are stored.
+    for text in ["1\n5\n5\n", "2\n0\n4\n3\n1\n", "2\n4\n1\n0\n1\n", "1\n18446744073709551615\n9\n"] {
+        let body = |text: &str| format!("{text:\0<512}{:\0<1024}", "data");
+        refused(|_| map(&body(text)), "map lies");
+    }
+    refused(|_| map(&format!("{:\0<512}da", "1\n0\n3\n")), "map lies");
     let zeros = "0".repeat(9 << 20);
     refused(|_| map(&zeros), "a header that does not end");
 }
