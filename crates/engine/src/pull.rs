@@ -1,7 +1,7 @@
 //! Layers of an image into the store: fetched, verified, unpacked, in one pass each and side by side.
 //!
 //! A layer that has to be unpacked is inflated and written while it is still arriving: socket → blob file | inflate |
-//! diff id → tree, each `|` a pipe between threads (`pipe.rs`). A layer that is only lent to the result (a push, an
+//! tree | diff id, each `|` a pipe between threads (`pipe.rs`). A layer that is only lent to the result (a push, an
 //! archive) is fetched and not unpacked. Which of the two is needed is the caller's business. Formats: crate `layer`;
 //! protocol: crate `registry`.
 
@@ -13,13 +13,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
 use jettison_layer::{self as layer, ApplyOptions};
-use jettison_oci::{Algorithm, Compression, Descriptor, Digest, DigestReader, media_type};
+use jettison_oci::{Compression, Descriptor, Digest, Hasher, media_type};
 use jettison_registry as registry;
 use jettison_store::{self as store, Draft, SnapshotId};
 
 use crate::error::Error;
 use crate::images::{Image, Images, has_blob};
-use crate::pipe::pipe;
+use crate::pipe::{pipe, pipe_seen_again};
 
 /// Layers that are transferred at the same time; more makes small registries fail (see registry notes: four to six).
 const TRANSFERS_MAX: usize = 4;
@@ -139,7 +139,7 @@ impl Images<'_> {
         })?;
         let what = || format!("layer {} of {}", descriptor.digest.short(), image.reference.familiar());
         loop {
-            let draft = self.store.begin_snapshot(None)?;
+            let draft = self.store.begin_unpacking()?;
             if has_blob(self.store, descriptor)? {
                 let file = self.store.open_blob(&descriptor.digest)?;
                 let applied = apply(compression, file, diff_id, draft.fs(), &what)?;
@@ -237,8 +237,8 @@ struct Unpacked {
     applied: layer::Applied,
 }
 
-/// Inflates `blob` into `directory` and checks the diff id of what was in it. Inflating has a thread of its own: it
-/// takes about as long as hashing and writing files together.
+/// Inflates `blob` into `directory` and checks the diff id of what was in it. Inflating and hashing have a thread each:
+/// of a layer with large files inflating takes longest, of one with small files writing them.
 fn apply(
     compression: Compression,
     blob: impl Read + Send,
@@ -248,17 +248,22 @@ fn apply(
 ) -> Result<layer::Applied, Error> {
     let root = std::fs::File::open(directory).map_err(Error::io("open", directory))?;
     let plain = layer::decompress(compression, blob).map_err(Error::io("read", what()))?;
-    let (inflating, inflated) = pipe();
+    let (inflating, mut inflated, again) = pipe_seen_again();
     let (applied, found) = std::thread::scope(|scope| {
-        Builder::new()
-            .spawn_scoped(scope, move || inflating.fill_from(plain))
-            .map_err(Error::io("start", "a thread"))?;
-        let mut tar = DigestReader::new(inflated, Algorithm::Sha256);
-        let applied = layer::apply(&mut tar, root.as_fd(), &ApplyOptions::default())
+        let no_thread = |error| Error::io("start", "a thread")(error);
+        Builder::new().spawn_scoped(scope, move || inflating.fill_from(plain)).map_err(no_thread)?;
+        let hash = move || {
+            let mut hasher = Hasher::sha256();
+            again.for_each(|bytes| hasher.update(bytes));
+            hasher.finish()
+        };
+        let hashing = Builder::new().spawn_scoped(scope, hash).map_err(no_thread)?;
+        let applied = layer::apply(&mut inflated, root.as_fd(), &ApplyOptions::default())
             .map_err(|source| Error::Layer { what: what(), source })?;
         // The diff id covers everything behind the end mark too.
-        io::copy(&mut tar, &mut io::sink()).map_err(Error::io("read", what()))?;
-        let (_, found, _) = tar.finish();
+        io::copy(&mut inflated, &mut io::sink()).map_err(Error::io("read", what()))?;
+        drop(inflated);
+        let found = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Ok::<_, Error>((applied, found))
     })?;
     if found != *diff_id {

@@ -3,6 +3,7 @@
 //! [`Store`] is the whole of it; `docs/formats/store.md` has the layout, the tables and what a crash can leave. Many
 //! processes share one store: files appear by rename only, rows by transaction, and what is being used is locked.
 
+mod apart;
 mod blob;
 mod cache_mount;
 mod chunks;

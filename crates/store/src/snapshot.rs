@@ -12,7 +12,7 @@ use rustix::fs::{Gid, Mode, Uid};
 
 use crate::results::insert_encoded_layer;
 use crate::store::now_s;
-use crate::{Error, LayerRecord, Result, Store, remove_tree, tree};
+use crate::{Error, LayerRecord, Result, Store, apart, remove_tree, tree};
 
 /// Names a snapshot of one store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +84,16 @@ pub struct Draft {
 impl Store {
     /// Starts a snapshot on top of `parent`.
     pub fn begin_snapshot(&self, parent: Option<&SnapshotId>) -> Result<Draft> {
-        let folder = self.temporary("s");
+        self.begin_in(self.temporary("s"), parent)
+    }
+
+    /// Starts the snapshot of a layer that is unpacked: of many files, and without a parent so far. Where it can be had
+    /// they lie in a part of the disk of their own (`apart.rs`).
+    pub fn begin_unpacking(&self) -> Result<Draft> {
+        self.begin_in(apart::folder(&self.own, &self.temporary("s"))?, None)
+    }
+
+    fn begin_in(&self, folder: PathBuf, parent: Option<&SnapshotId>) -> Result<Draft> {
         // Beside, so that the folder can become the snapshot while the work directory is still being removed.
         let (fs_dir, work) = (folder.join("fs"), self.temporary("w"));
         for path in [&folder, &fs_dir, &work] {
