@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jettison_dockerfile::{Dockerfile, Stage};
-use jettison_layer::copy;
+use jettison_layer::{Error as LayerError, copy};
 use jettison_oci::Platform;
 use jettison_oci::time::DEFAULT_EPOCH_SECONDS;
 use jettison_plan::key::Key;
@@ -265,6 +265,7 @@ impl Build<'_> {
             Work::Step(step) => self.tasks.run(self.task(step), || {
                 let done = self
                     .step(step, demand.asked[step])
+                    .map_err(|error| self.with_place(step, error))
                     .inspect_err(|_| self.note_fate(step, Fate::Failed))?;
                 self.note_fate(step, if done == Done::Ran { Fate::Ran } else { Fate::Cached });
                 self.tasks.count(done);
@@ -272,9 +273,24 @@ impl Build<'_> {
             }),
             Work::Encode(step) => {
                 let known = self.progress(step).result.expect("the step before has run");
-                self.encoded(&known.snapshot, self.request.threads).map(drop)
+                let encoded = self.encoded(&known.snapshot, self.request.threads);
+                encoded.map(drop).map_err(|error| self.with_place(step, error))
             }
         })
+    }
+
+    /// Says of an error in the layer of a step where that stands, if the step is at fault.
+    fn with_place(&self, step: StepId, error: Error) -> Error {
+        match error {
+            Error::Layer { source: source @ LayerError::Marker { .. }, .. } => Error::Step {
+                message: source.to_string(),
+                span: self.plan.steps[step].span,
+                hint: Some(
+                    "rename it, or leave it out; only what stays in a build stage may have it".to_owned(),
+                ),
+            },
+            other => other,
+        }
     }
 
     /// A result that is an image as it is still has to be unpacked when its files are wanted.

@@ -175,10 +175,7 @@ fn refuse_marker(entry: &Entry) -> Result<(), Error> {
     if entry.kind == Kind::Whiteout || !name.starts_with(WHITEOUT) {
         return Ok(());
     }
-    Err(Error::invalid(
-        &entry.path,
-        "in a layer a name with .wh. at its beginning removes another; it can be no file's own",
-    ))
+    Err(Error::Marker { path: String::from_utf8_lossy(&entry.path).into_owned() })
 }
 
 /// Entries sort by path; a whiteout sorts by the name that it has in the tar.

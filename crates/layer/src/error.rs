@@ -32,6 +32,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A file whose name would remove another wherever the layer is unpacked (OCI image spec, `layer.md`, "Whiteouts").
+    #[error("{path:?} cannot be in a layer: a name with .wh. at its beginning removes another there")]
+    Marker {
+        /// The file.
+        path: String,
+    },
     /// A file is not any more what it was when its digest was taken.
     #[error("{path:?} changed while it was read")]
     Changed {

@@ -22,7 +22,7 @@ impl Use {
     /// What is to be done, and chmod's word for it.
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Execute => ("let everybody execute it", "755"),
+            Self::Execute => ("let everybody execute it", OPEN),
             Self::Read => ("let the user read it", "a+r"),
             Self::Enter => ("let others enter it", "a+x"),
         }

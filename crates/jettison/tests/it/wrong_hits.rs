@@ -54,8 +54,9 @@ fn a_file_with_the_name_of_a_whiteout_removes_nothing() {
             let text = format!("FROM busybox\nCOPY d/b /d/a\n{mount}\n");
             let context = folder(&text, &[("d/b", "kept")]);
             fs::write(context.path().join("d").join(name), "").unwrap();
-            let error = jettison.try_build(context.path(), &["-t", "never"]).fails(1);
-            assert!(error.contains(name) && error.contains("removes another"), "{error}");
+            let error = jettison.try_build(context.path(), &["-t", "never"]).fails(3);
+            assert!(error.contains("Dockerfile:3:1: ") && error.contains("removes another"), "{error}");
+            assert!(error.contains(name) && error.contains("rename it"), "{error}");
             jettison.run(&["inspect", "never"]).fails(4);
         }
     }
