@@ -16,7 +16,7 @@ use jettison_layer::copy::{CopyOptions, plan};
 use jettison_layer::select::{
     FileDigests, FileStat, Mask, PathFilter, Selection, Selector, content_digest, select,
 };
-use jettison_layer::{Chunk, ChunkMemory, EncodeOptions, NoChunks, encode, walk};
+use jettison_layer::{Chunk, ChunkHash, ChunkMemory, EncodeOptions, NoChunks, encode, walk};
 use jettison_oci::{Compression, Digest};
 
 /// Text that compresses about as well as source code does.
@@ -56,17 +56,17 @@ fn age(path: &std::path::Path) {
 }
 
 /// Chunks that were written before.
-struct Remembered(HashMap<Digest, Vec<u8>>);
+struct Remembered(HashMap<ChunkHash, Vec<u8>>);
 
 impl Remembered {
     fn of(blob: &[u8], chunks: &[Chunk]) -> Self {
         let range = |chunk: &Chunk| chunk.offset as usize..(chunk.offset + chunk.length) as usize;
-        Self(chunks.iter().map(|chunk| (chunk.key.clone(), blob[range(chunk)].to_vec())).collect())
+        Self(chunks.iter().map(|chunk| (chunk.key, blob[range(chunk)].to_vec())).collect())
     }
 }
 
 impl ChunkMemory for Remembered {
-    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
+    fn get(&self, key: &ChunkHash) -> Option<Vec<u8>> {
         self.0.get(key).cloned()
     }
 }

@@ -27,7 +27,7 @@ pub use archive::{Archive, decompress, decompress_archive, detect};
 pub use complete::complete;
 pub use diff::diff;
 pub use encode::{
-    Chunk, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened, encode,
+    Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened, encode,
     recompress,
 };
 pub use entry::{Entry, Kind};

@@ -8,14 +8,14 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Mutex;
 
-use jettison_layer::{ChunkMemory, EncodeOptions, Encoded, NoChunks, encode, walk};
+use jettison_layer::{ChunkHash, ChunkMemory, EncodeOptions, Encoded, NoChunks, encode, walk};
 use jettison_oci::{Compression, Digest};
 use proptest::prelude::*;
 
 /// Knows what it was told, and counts how often that was of use.
 #[derive(Default)]
 struct Memory {
-    known: HashMap<Digest, Vec<u8>>,
+    known: HashMap<ChunkHash, Vec<u8>>,
     hits: Mutex<usize>,
 }
 
@@ -23,13 +23,13 @@ impl Memory {
     fn learn(&mut self, encoded: &Encoded, blob: &[u8]) {
         for chunk in &encoded.chunks {
             let (start, length) = (chunk.offset as usize, chunk.length as usize);
-            self.known.insert(chunk.key.clone(), blob[start..start + length].to_vec());
+            self.known.insert(chunk.key, blob[start..start + length].to_vec());
         }
     }
 }
 
 impl ChunkMemory for Memory {
-    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
+    fn get(&self, key: &ChunkHash) -> Option<Vec<u8>> {
         let found = self.known.get(key).cloned();
         *self.hits.lock().unwrap() += usize::from(found.is_some());
         found

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use jettison_layer::copy::{Chmod, CopyOptions, copy, mode::Clauses, plan};
 use jettison_layer::select::{Mask, NothingKnown, PathFilter, Selection, Selector, content_digest, select};
-use jettison_layer::{Chunk, ChunkMemory, Contents, EncodeOptions, Encoded, Entry, NoChunks, diff, encode};
+use jettison_layer::{Chunk, ChunkHash, ChunkMemory, Contents, EncodeOptions, Encoded, Entry, NoChunks, diff, encode};
 use jettison_oci::{Compression, Digest};
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps};
@@ -195,18 +195,18 @@ fn encoded(entries: &[Entry], contents: &dyn Contents, memory: &dyn ChunkMemory)
 }
 
 /// What lies in a blob, with these bits of one byte of each range changed.
-struct Remembered(HashMap<Digest, Vec<u8>>, u8);
+struct Remembered(HashMap<ChunkHash, Vec<u8>>, u8);
 
 impl Remembered {
     fn of(encoded: &Encoded, blob: &[u8], damage: u8) -> Self {
         let range = |chunk: &Chunk| chunk.offset as usize..(chunk.offset + chunk.length) as usize;
-        let known = encoded.chunks.iter().map(|chunk| (chunk.key.clone(), blob[range(chunk)].to_vec()));
+        let known = encoded.chunks.iter().map(|chunk| (chunk.key, blob[range(chunk)].to_vec()));
         Self(known.collect(), damage)
     }
 }
 
 impl ChunkMemory for Remembered {
-    fn get(&self, key: &Digest) -> Option<Vec<u8>> {
+    fn get(&self, key: &ChunkHash) -> Option<Vec<u8>> {
         let mut bytes = self.0.get(key)?.clone();
         let middle = bytes.len() / 2;
         bytes[middle] ^= self.1;

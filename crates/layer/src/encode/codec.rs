@@ -1,9 +1,9 @@
 //! Compresses single chunks, or finds that it was done before.
 
-use jettison_oci::{Compression, Digest, Hasher};
+use jettison_oci::Compression;
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::{ChunkMemory, ENCODER_VERSION, EncodeOptions};
+use super::{ChunkHash, ChunkMemory, ENCODER_VERSION, EncodeOptions};
 use crate::Error;
 
 /// Level of gzip when none is asked for: what is small is pulled often, and compressed before anybody notices.
@@ -28,7 +28,9 @@ pub(super) fn default_level(compression: Compression, bytes: u64) -> i32 {
 /// A chunk as it goes into the blob.
 pub(super) struct Packed {
     /// Its name in a [`ChunkMemory`].
-    pub(super) key: Digest,
+    pub(super) key: ChunkHash,
+    /// Of `bytes`.
+    pub(super) hash: ChunkHash,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -64,15 +66,13 @@ impl<'a> Codec<'a> {
             Some(known) => known,
             None => self.compress(plain)?,
         };
-        Ok(Packed { key, bytes })
+        Ok(Packed { key, hash: ChunkHash::of([&bytes[..]]), bytes })
     }
 
     /// Everything that decides what comes out.
-    fn key(&self, plain: &[u8]) -> Digest {
-        let mut hasher = Hasher::sha256();
-        hasher.update(format!("chunk {ENCODER_VERSION} {:?} {}\0", self.compression, self.level).as_bytes());
-        hasher.update(plain);
-        hasher.finish()
+    fn key(&self, plain: &[u8]) -> ChunkHash {
+        let form = format!("chunk {ENCODER_VERSION} {:?} {}\0", self.compression, self.level);
+        ChunkHash::of([form.as_bytes(), plain])
     }
 
     fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>, Error> {

@@ -23,7 +23,7 @@ use crate::header::BLOCK;
 use crate::{Entry, Error, Kind};
 
 pub use self::contents::{Contents, Opened};
-pub use self::memory::{Chunk, ChunkMemory, NoChunks};
+pub use self::memory::{Chunk, ChunkHash, ChunkMemory, NoChunks};
 
 /// Version of the format: a change of a single byte of what comes out must change this number.
 pub const ENCODER_VERSION: u32 = 2;

@@ -11,7 +11,7 @@ use crossbeam_channel::bounded;
 use jettison_oci::{Digest, Hasher};
 
 use super::chunks::{self, CHUNK_BYTES_MAX};
-use super::{Chunk, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, content_bytes};
+use super::{Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, content_bytes};
 use crate::header::{self, BLOCK};
 use crate::{Entry, Error};
 
@@ -19,7 +19,7 @@ use crate::{Entry, Error};
 const IN_FLIGHT: usize = 8;
 
 /// Bytes of the tar, and the name under which they can be found again if they are a whole group.
-type Piece = (Vec<u8>, Option<Digest>);
+type Piece = (Vec<u8>, Option<ChunkHash>);
 
 pub(super) fn encode(
     entries: &[Entry],
@@ -96,7 +96,7 @@ struct Group<'a> {
     /// Header, and size and digest of the content.
     parts: Vec<(Vec<u8>, u64, Option<&'a Digest>)>,
     /// The name of its bytes: made of headers and digests. `None` if a digest is not known, or the group is large.
-    key: Option<Digest>,
+    key: Option<ChunkHash>,
 }
 
 impl<'a> Group<'a> {
@@ -119,15 +119,14 @@ impl<'a> Group<'a> {
         Self { count: parts.len(), parts, key }
     }
 
-    fn name(parts: &[(Vec<u8>, u64, Option<&Digest>)]) -> Digest {
-        let mut hasher = Hasher::sha256();
-        hasher.update(format!("group {ENCODER_VERSION}\0").as_bytes());
+    fn name(parts: &[(Vec<u8>, u64, Option<&Digest>)]) -> ChunkHash {
+        let mut bytes = format!("group {ENCODER_VERSION}\0").into_bytes();
         for (head, _, digest) in parts {
-            hasher.update(&(head.len() as u64).to_le_bytes());
-            hasher.update(head);
-            hasher.update(digest.map_or("", |digest| digest.hex()).as_bytes());
+            bytes.extend((head.len() as u64).to_le_bytes());
+            bytes.extend(head);
+            bytes.extend(digest.map_or("", |digest| digest.hex()).as_bytes());
         }
-        hasher.finish()
+        ChunkHash::of([&bytes[..]])
     }
 
     /// Whether `bytes` are this group.
@@ -159,7 +158,7 @@ impl Writer<'_> {
         let (offset, length) = (self.size, bytes.len() as u64);
         self.hasher.update(&bytes);
         self.size += length;
-        self.chunks.extend(key.map(|key| Chunk { key, offset, length }));
+        self.chunks.extend(key.map(|key| Chunk { key, offset, length, hash: ChunkHash::of([&bytes[..]]) }));
         self.out.write_all(&bytes).map_err(Error::Write)
     }
 

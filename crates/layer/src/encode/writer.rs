@@ -26,7 +26,7 @@ impl<'a> Writer<'a> {
         self.blob.update(&packed.bytes);
         self.size += length;
         self.out.write_all(&packed.bytes).map_err(Error::Write)?;
-        self.chunks.push(Chunk { key: packed.key, offset, length });
+        self.chunks.push(Chunk { key: packed.key, offset, length, hash: packed.hash });
         Ok(())
     }
 

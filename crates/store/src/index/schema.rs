@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 5] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY, UNCHANGED];
+const MIGRATIONS: [&str; 6] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY, UNCHANGED, CHUNK_HASHES];
 
 const CREATE: &str = "
     CREATE TABLE images (
@@ -58,6 +58,14 @@ const LAYER_ONLY: &str = "ALTER TABLE snapshots ADD COLUMN layer_only INTEGER NO
 
 /// Snapshots of steps that changed nothing take no part in mounts. Of those that are there it is not known: they do.
 const UNCHANGED: &str = "ALTER TABLE snapshots ADD COLUMN unchanged INTEGER NOT NULL DEFAULT 0";
+
+/// Chunks are known by BLAKE3, and what a blob gives back is checked.
+const CHUNK_HASHES: &str = "
+    DROP TABLE chunks;
+    CREATE TABLE chunks (
+        key BLOB PRIMARY KEY, blob TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, hash BLOB NOT NULL
+    ) WITHOUT ROWID;
+";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {

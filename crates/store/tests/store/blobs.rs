@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use jettison_layer::{Chunk, ChunkMemory as _};
+use jettison_layer::{Chunk, ChunkHash, ChunkMemory as _};
 use jettison_oci::Digest;
 use jettison_store::{Error, PruneOptions};
 
@@ -116,19 +116,25 @@ fn chunks_are_found_in_the_blobs_that_hold_them_until_these_are_gone() {
     let Place { folder: _folder, store } = place();
     let (blob, _) = store.put_blob(b"first second").unwrap();
     let chunk = |text: &str, offset| Chunk {
-        key: Digest::sha256(text.as_bytes()),
+        key: ChunkHash::of([text.as_bytes()]),
         offset,
         length: text.len() as u64,
+        hash: ChunkHash::of([text.as_bytes()]),
     };
     let chunks = [chunk("first", 0), chunk("second", 6)];
     store.record_chunks(&blob, &chunks).unwrap();
     let memory = store.chunks();
     assert_eq!(memory.get(&chunks[1].key).unwrap(), b"second");
     assert_eq!(memory.get(&chunks[0].key).unwrap(), b"first");
-    assert_eq!(memory.get(&Digest::sha256(b"third")), None);
+    assert_eq!(memory.get(&ChunkHash::of([&b"third"[..]])), None);
+    // Bytes that the disk gives back otherwise are no answer.
+    fs::write(store.blob_path(&blob), b"first Second").unwrap();
+    assert_eq!(store.chunks().get(&chunks[1].key), None);
+    assert_eq!(store.chunks().get(&chunks[0].key).unwrap(), b"first");
+    fs::write(store.blob_path(&blob), b"first second").unwrap();
     // A row that says more than the blob holds is no answer.
     store.record_chunks(&blob, &[chunk("longer than it is", 3)]).unwrap();
-    assert_eq!(memory.get(&Digest::sha256(b"longer than it is")), None);
+    assert_eq!(memory.get(&ChunkHash::of([&b"longer than it is"[..]])), None);
     store.prune(&PruneOptions::default()).unwrap();
     assert_eq!(store.chunks().get(&chunks[0].key), None, "no image needs the blob");
     let (other, _) = store.put_blob(b"second first").unwrap();
