@@ -87,7 +87,7 @@ impl Build<'_> {
         if let Some(record) = store.encoded_layer(snapshot, parameters)? {
             return Ok(record);
         }
-        let _guard = store.lock_step(&format!("encode-{snapshot}"))?;
+        let _guard = store.lock_step(&format!("encode-{snapshot}"), &self.images.cancel.flag())?;
         if let Some(record) = store.encoded_layer(snapshot, parameters)? {
             return Ok(record);
         }

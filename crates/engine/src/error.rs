@@ -164,7 +164,7 @@ pub enum Error {
     Registry(#[from] registry::Error),
     /// The store failed.
     #[error("{0}")]
-    Store(#[from] store::Error),
+    Store(store::Error),
     /// A layer could not be read or written.
     #[error("{what}: {source}")]
     Layer {
@@ -212,6 +212,16 @@ fn first_message(diagnostics: &[Diagnostic]) -> String {
 
 fn listed(platforms: &[Platform]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            // Nobody gives up but a build that is canceled.
+            store::Error::GivenUp => Self::Canceled,
+            other => Self::Store(other),
+        }
+    }
 }
 
 impl Error {

@@ -155,7 +155,7 @@ impl<'a> Fetcher<'a> {
             return Ok(UrlContext::Dockerfile(self.as_folder(&body, modified, origin)?));
         };
         let key = Digest::sha256(format!("context archive 1 {body}").as_bytes()).to_string();
-        let _guard = store.lock_step(&key)?;
+        let _guard = store.lock_step(&key, &self.remotes.images.cancel.flag())?;
         let known = match store.result(&key)? {
             Some(result) => store.snapshot(&result.snapshot)?.map(|info| info.id),
             None => None,

@@ -89,7 +89,7 @@ impl Images<'_> {
             return Ok(Some(snapshot));
         }
         // Two builds must not unpack the same image at the same time: the second waits and finds it done.
-        let _guard = self.store.lock_step(&format!("unpack-{}", top.hex()))?;
+        let _guard = self.store.lock_step(&format!("unpack-{}", top.hex()), &self.cancel.flag())?;
         let mut parent = None;
         let mut first_missing = 0;
         for (index, chain_id) in chain.iter().enumerate() {
@@ -111,7 +111,7 @@ impl Images<'_> {
             let chain_id = &chain[first_missing + offset];
             // Another image with these layers may have been unpacked meanwhile. Then its snapshot counts: results of
             // steps stand on it already.
-            let _guard = self.store.lock_step(&format!("stack-{}", chain_id.hex()))?;
+            let _guard = self.store.lock_step(&format!("stack-{}", chain_id.hex()), &self.cancel.flag())?;
             parent = Some(match self.store.layer_snapshot(chain_id)? {
                 Some(theirs) => theirs,
                 None => {
@@ -176,7 +176,7 @@ impl Images<'_> {
             return Err(Error::Canceled);
         }
         let digest = &descriptor.digest;
-        let mut partial = self.store.partial_blob(digest)?;
+        let mut partial = self.store.partial_blob(digest, &self.cancel.flag())?;
         let have = partial.replay(also).map_err(Error::io("read", "a partial download"))?;
         let received = {
             let mut tee = Tee { partial: &mut partial, also, also_open: true };

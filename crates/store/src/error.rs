@@ -62,6 +62,9 @@ pub enum Error {
         /// The limit, bytes.
         max: u64,
     },
+    /// Somebody holds what we waited for until we were told to wait no longer.
+    #[error("another build holds what this one waited for")]
+    GivenUp,
     /// A snapshot is not there.
     #[error("no snapshot {0} in the store")]
     NoSnapshot(String),

@@ -26,7 +26,7 @@ mod usage;
 mod write_behind;
 
 pub use blob::BlobWriter;
-pub use cache_mount::{CacheLock, Sharing};
+pub use cache_mount::{CacheLock, CacheUse, Sharing};
 pub use chunks::StoredChunks;
 pub use error::{Error, ErrorKind};
 pub use fsck::{Finding, FsckReport};

@@ -1,14 +1,22 @@
 //! Locks between processes: flock on files below `locks/`. The kernel frees them with their process, however it ends.
 //!
-//! Order, so that nobody waits in a circle: use lock → step locks → the database.
+//! Order, so that nobody waits in a circle: use lock → step locks → caches by name → the database.
+//!
+//! What another build may hold for as long as it runs (steps, caches, downloads) is waited for only as long as our own
+//! build goes on: one that has failed ends at once, and does not wait for a lock to say so.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jettison_oci::Digest;
 use rustix::fs::FlockOperation;
 
 use crate::{Error, Result, Store};
+
+/// Pauses between two tries to get a lock that somebody holds: from the first, doubled up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// A held lock; dropping it frees it.
 #[derive(Debug)]
@@ -89,7 +97,22 @@ pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
     acquire(path, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// Waits for the lock at `path`.
+/// Waits for the lock at `path` until `give_up` is set.
+pub(crate) fn exclusive_until(path: &Path, give_up: &AtomicBool) -> Result<Lock> {
+    let (mut pause, longest) = PAUSES;
+    loop {
+        if let Some(lock) = try_exclusive(path)? {
+            return Ok(lock);
+        }
+        if give_up.load(Ordering::SeqCst) {
+            return Err(Error::GivenUp);
+        }
+        std::thread::sleep(pause);
+        pause = longest.min(pause * 2);
+    }
+}
+
+/// Waits for the lock at `path`, which nobody holds for long.
 pub(crate) fn exclusive(path: &Path) -> Result<Lock> {
     waiting(path, FlockOperation::LockExclusive)
 }
@@ -99,11 +122,14 @@ fn waiting(path: &Path, operation: FlockOperation) -> Result<Lock> {
 }
 
 impl Store {
-    /// Waits until no other process or thread carries out the step `key`.
-    pub fn lock_step(&self, key: &str) -> Result<StepGuard> {
+    /// Waits until no other process or thread carries out the step `key`, or `give_up` is set.
+    ///
+    /// # Errors
+    /// [`Error::GivenUp`] if it was set while somebody else carried it out.
+    pub fn lock_step(&self, key: &str, give_up: &AtomicBool) -> Result<StepGuard> {
         let name = Digest::sha256(key.as_bytes());
         let path = self.root().join("locks/steps").join(&name.hex()[..32]);
-        Ok(StepGuard { _lock: exclusive(&path)?.passing() })
+        Ok(StepGuard { _lock: exclusive_until(&path, give_up)?.passing() })
     }
 
     /// Says that blobs and snapshots are being used.

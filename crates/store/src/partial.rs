@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use jettison_oci::{Digest, Hasher};
 
@@ -29,12 +30,13 @@ pub struct PartialBlob {
 }
 
 impl Store {
-    /// Starts or continues the download of `digest`; waits while another process or thread has it.
-    pub fn partial_blob(&self, digest: &Digest) -> Result<PartialBlob> {
+    /// Starts or continues the download of `digest`; waits while another process or thread has it, until `give_up` is set.
+    pub fn partial_blob(&self, digest: &Digest, give_up: &AtomicBool) -> Result<PartialBlob> {
         let folder = self.root().join("partial");
         fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
         let path = folder.join(digest.hex());
-        let lock = lock::exclusive(&folder.join(format!("{}.lock", digest.hex())))?.passing();
+        let lock = folder.join(format!("{}.lock", digest.hex()));
+        let lock = lock::exclusive_until(&lock, give_up)?.passing();
         let blobs = self.root().join("blobs");
         let (digest, hasher) = (digest.clone(), digest.hasher());
         if self.has_blob(&digest)?.is_some() {

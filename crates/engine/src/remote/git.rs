@@ -69,7 +69,7 @@ impl Remotes<'_> {
         if let Some(snapshot) = known()? {
             return Ok(snapshot);
         }
-        let _guard = store.lock_step(&key)?;
+        let _guard = store.lock_step(&key, &self.images.cancel.flag())?;
         if let Some(snapshot) = known()? {
             return Ok(snapshot);
         }

@@ -48,7 +48,7 @@ impl Build<'_> {
             return Err(Error::Canceled);
         }
         let key = self.step_key(step)?.expect("everything that the step reads was made before it");
-        let _guard = self.images.store.lock_step(&key.to_string())?;
+        let _guard = self.images.store.lock_step(&key.to_string(), &self.images.cancel.flag())?;
         let known = self.look_up(step, &key)?;
         if let Some(known) = known.clone().filter(|known| known.held >= ask) {
             self.chosen().remove(&step);

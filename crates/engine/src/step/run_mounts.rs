@@ -3,6 +3,7 @@
 //! Source: BuildKit `solver/llbsolver/mounts` and `run-and-layers` rules on what may be left behind (the sandbox
 //! removes stubs).
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -11,7 +12,7 @@ use jettison_layer::copy;
 use jettison_oci::Digest;
 use jettison_plan::{self as plan, Copy, Fs, MountKind, Run, Source};
 use jettison_sandbox as sandbox;
-use jettison_store::{CacheLock, ScratchDir};
+use jettison_store::{CacheLock, CacheUse, ScratchDir};
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::FromContext;
@@ -29,7 +30,7 @@ const CACHE_MODE: u32 = 0o755;
 pub(super) struct Mounts {
     pub(super) list: Vec<sandbox::Mount>,
     scratch: Vec<ScratchDir>,
-    caches: Vec<CacheLock>,
+    caches: BTreeMap<String, CacheLock>,
     agents: Vec<AgentSocket>,
     /// What was copied from contexts for them.
     pub(super) from_contexts: Vec<FromContext>,
@@ -37,7 +38,7 @@ pub(super) struct Mounts {
 
 impl Build<'_> {
     pub(super) fn mounts(&self, run: &Run) -> Result<Mounts, Error> {
-        let mut mounts = Mounts::default();
+        let mut mounts = Mounts { caches: self.caches(run)?, ..Mounts::default() };
         for mount in &run.mounts {
             if let Some(kind) = self.mount(mount, &mut mounts)? {
                 mounts.list.push(sandbox::Mount { target: mount.target.clone(), kind });
@@ -71,7 +72,7 @@ impl Build<'_> {
                 }
             }
             MountKind::Cache { read_only, .. } => {
-                let source = self.cache_source(mount, mounts)?;
+                let source = self.cache_source(mount, &mounts.caches)?;
                 sandbox::MountKind::Bind { source, read_only: *read_only, recursive: false }
             }
             MountKind::Tmpfs { size } => sandbox::MountKind::Tmpfs { size: *size },
@@ -131,60 +132,68 @@ impl Build<'_> {
         Ok(source)
     }
 
-    fn cache_source(&self, mount: &plan::Mount, mounts: &mut Mounts) -> Result<sandbox::Source, Error> {
+    /// All caches of a step, held until it ends.
+    fn caches(&self, run: &Run) -> Result<BTreeMap<String, CacheLock>, Error> {
+        let uses = run.mounts.iter().filter_map(|mount| self.cache_use(mount).transpose());
+        let uses = uses.collect::<Result<Vec<_>, _>>()?;
+        Ok(self.images.store.cache_mounts(&uses, &self.images.cancel.flag())?)
+    }
+
+    /// The cache that a mount asks for; `None` if it asks for something else.
+    fn cache_use(&self, mount: &plan::Mount) -> Result<Option<CacheUse>, Error> {
         let MountKind::Cache { id, from, path, sharing, mode, uid, gid, .. } = &mount.kind else {
-            unreachable!("only called for cache mounts")
+            return Ok(None);
         };
+        let mut id = id.clone();
+        if let Some(fs) = from {
+            let snapshot = self.fs_snapshot(*fs)?.expect("what a step reads was made before it");
+            id = format!("{id}\0{}", snapshot.as_ref().map(ToString::to_string).unwrap_or_default());
+        }
         let sharing = match sharing {
             plan::Sharing::Shared => jettison_store::Sharing::Shared,
             plan::Sharing::Private => jettison_store::Sharing::Private,
             plan::Sharing::Locked => jettison_store::Sharing::Locked,
         };
-        // Mode or owner mean a directory of their own beside the base content, and so a cache of its own. Source:
-        // BuildKit `convert_runmount.go` (setCacheUIDGID).
-        let is_owned = path == "/" && (*mode, *uid, *gid) != (CACHE_MODE, 0, 0);
-        let of_owner = |id: &str| format!("{id}\0{mode:o} {uid}:{gid}");
-        if let Some(fs) = from {
-            let snapshot = self.fs_snapshot(*fs)?.expect("what a step reads was made before it");
-            let id = format!("{id}\0{}", snapshot.as_ref().map(ToString::to_string).unwrap_or_default());
-            let cache = if is_owned {
-                self.images.store.cache_mount(&of_owner(&id), sharing, *mode, *uid, *gid)?
-            } else {
-                self.cache_with_base(&id, *fs, path, sharing, mount.span)?
-            };
-            let source = sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: "/".into() };
-            mounts.caches.push(cache);
-            return Ok(source);
+        if is_owned(&mount.kind) {
+            let id = format!("{id}\0{mode:o} {uid}:{gid}");
+            return Ok(Some(CacheUse { id, sharing, mode: *mode, uid: *uid, gid: *gid }));
         }
-        let cache = if is_owned {
-            self.images.store.cache_mount(&of_owner(id), sharing, *mode, *uid, *gid)?
-        } else {
-            self.images.store.cache_mount(id, sharing, CACHE_MODE, 0, 0)?
-        };
-        let source =
-            sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: path.as_str().into() };
-        mounts.caches.push(cache);
-        Ok(source)
+        if from.is_some() {
+            id = format!("{id}\0{path}");
+        }
+        Ok(Some(CacheUse { id, sharing, mode: CACHE_MODE, uid: 0, gid: 0 }))
     }
 
-    /// A cache that begins with what `path` of a file system holds. Each base content has a cache of its own.
-    fn cache_with_base(
+    fn cache_source(
         &self,
-        id: &str,
-        fs: Fs,
-        path: &str,
-        sharing: jettison_store::Sharing,
-        span: Span,
-    ) -> Result<CacheLock, Error> {
+        mount: &plan::Mount,
+        caches: &BTreeMap<String, CacheLock>,
+    ) -> Result<sandbox::Source, Error> {
+        let wanted = self.cache_use(mount)?.expect("only called for cache mounts");
+        let cache = &caches[&wanted.id];
+        let inside = match &mount.kind {
+            MountKind::Cache { from: Some(fs), path, .. } => {
+                if !is_owned(&mount.kind) {
+                    self.fill_cache(cache, *fs, path, mount.span)?;
+                }
+                "/"
+            }
+            MountKind::Cache { path, .. } => path.as_str(),
+            _ => "/",
+        };
+        Ok(sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: inside.into() })
+    }
+
+    /// Has a cache begin with what `path` of a file system holds. Each base content has a cache of its own.
+    fn fill_cache(&self, cache: &CacheLock, fs: Fs, path: &str, span: Span) -> Result<(), Error> {
         let store = self.images.store;
-        let cache = store.cache_mount(&format!("{id}\0{path}"), sharing, CACHE_MODE, 0, 0)?;
         let mark = cache.path().with_extension("filled");
         let name = cache.path().file_name().expect("a cache has a name").to_owned();
         // One step fills it; a step that was killed meanwhile has left no mark, and it is filled anew.
-        let _guard =
-            store.lock_step(&format!("cache-{}", Digest::sha256(mark.as_os_str().as_bytes()).hex()))?;
+        let filling = format!("cache-{}", Digest::sha256(mark.as_os_str().as_bytes()).hex());
+        let _guard = store.lock_step(&filling, &self.images.cancel.flag())?;
         if mark.exists() {
-            return Ok(cache);
+            return Ok(());
         }
         let root = self.open_fs(fs)?;
         let copy = Copy::of_path(Source::Fs(fs), path, span, "/");
@@ -206,8 +215,7 @@ impl Build<'_> {
             let set = rustix::fs::fchmod(&directory, Mode::from_raw_mode(source.root.mode));
             set.map_err(|errno| Error::io("change the mode of", cache.path())(errno.into()))?;
         }
-        std::fs::write(&mark, b"").map_err(Error::io("write", &mark))?;
-        Ok(cache)
+        std::fs::write(&mark, b"").map_err(Error::io("write", &mark))
     }
 
     fn open_fs(&self, fs: Fs) -> Result<OwnedFd, Error> {
@@ -222,6 +230,17 @@ impl Build<'_> {
             Some(id) => Ok(self.images.store.chain(&id)?),
             None => Ok(vec![self.images.store.empty_dir().to_owned()]),
         }
+    }
+}
+
+/// Mode or owner mean a directory of their own beside the base content, and so a cache of its own. Source: BuildKit
+/// `convert_runmount.go` (setCacheUIDGID).
+fn is_owned(kind: &MountKind) -> bool {
+    match kind {
+        MountKind::Cache { path, mode, uid, gid, .. } => {
+            path == "/" && (*mode, *uid, *gid) != (CACHE_MODE, 0, 0)
+        }
+        _ => false,
     }
 }
 

@@ -82,3 +82,33 @@ fn kill_leaves_a_store_that_works() {
     let left = std::fs::read_dir(jettison.store.path().join("tmp")).unwrap().flatten().count();
     assert_eq!(left, 0, "what a killed build left is not cleaned");
 }
+
+/// Not of a signal, but of an error: what another build holds is not waited for any more.
+#[test]
+fn a_build_that_has_failed_does_not_wait_for_another_one() {
+    let jettison = Jettison::with_busybox();
+    let held = "--mount=type=cache,id=held,target=/c,sharing=locked";
+    let long = folder(&format!("FROM busybox\nRUN {held} echo started; sleep 30\n"), &[]);
+    let mut other = jettison
+        .command()
+        .args(["build", "--progress=plain"])
+        .arg(long.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(other.stderr.take().unwrap()).lines();
+    assert!(lines.any(|l| l.unwrap().ends_with("started")), "the step did not start");
+    let failing = folder(
+        &format!(
+            "FROM busybox AS waits\nRUN {held} true\nFROM busybox AS fails\nRUN exit 3\nFROM busybox\n\
+             RUN --mount=from=waits,target=/a --mount=from=fails,target=/b true\n"
+        ),
+        &[],
+    );
+    let ran = jettison.try_build(failing.path(), &[]);
+    assert!(ran.stderr.contains("did not complete successfully: exit code: 3"), "{}", ran.stderr);
+    assert!(other.try_wait().unwrap().is_none(), "it waited until the other build had ended");
+    other.kill().unwrap();
+    other.wait().unwrap();
+}

@@ -8,7 +8,7 @@ use jettison_layer::{Chunk, ChunkHash, ChunkMemory as _};
 use jettison_oci::Digest;
 use jettison_store::{Error, PruneOptions};
 
-use crate::support::{Place, names, place};
+use crate::support::{NEVER, Place, names, place};
 
 #[test]
 fn a_blob_is_found_by_its_digest() {
@@ -62,13 +62,13 @@ fn bytes_that_changed_on_the_disk_are_noticed() {
 fn a_download_goes_on_where_it_was_broken_off() {
     let Place { folder: _folder, store } = place();
     let digest = Digest::sha256(b"hello world");
-    let mut partial = store.partial_blob(&digest).unwrap();
+    let mut partial = store.partial_blob(&digest, &NEVER).unwrap();
     assert_eq!(partial.replay(&mut std::io::sink()).unwrap(), 0);
     partial.write_all(b"hello ").unwrap();
     drop(partial);
     assert_eq!(store.has_blob(&digest).unwrap(), None);
 
-    let mut partial = store.partial_blob(&digest).unwrap();
+    let mut partial = store.partial_blob(&digest, &NEVER).unwrap();
     let mut seen = Vec::new();
     assert_eq!(partial.replay(&mut seen).unwrap(), 6);
     assert_eq!(seen, b"hello ");
@@ -82,11 +82,11 @@ fn a_download_goes_on_where_it_was_broken_off() {
 fn a_wrong_download_is_thrown_away() {
     let Place { folder: _folder, store } = place();
     let digest = Digest::sha256(b"wanted");
-    let mut partial = store.partial_blob(&digest).unwrap();
+    let mut partial = store.partial_blob(&digest, &NEVER).unwrap();
     partial.write_all(b"something else").unwrap();
     assert!(matches!(partial.commit(), Err(Error::DigestMismatch { .. })));
     assert_eq!(store.has_blob(&digest).unwrap(), None);
-    assert_eq!(store.partial_blob(&digest).unwrap().replay(&mut std::io::sink()).unwrap(), 0);
+    assert_eq!(store.partial_blob(&digest, &NEVER).unwrap().replay(&mut std::io::sink()).unwrap(), 0);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn one_downloads_while_the_others_wait_and_get_it() {
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
-                let mut partial = store.partial_blob(&digest).unwrap();
+                let mut partial = store.partial_blob(&digest, &NEVER).unwrap();
                 let have = partial.replay(&mut std::io::sink()).unwrap();
                 if have == 0 {
                     fetched.fetch_add(1, Ordering::SeqCst);

@@ -1,13 +1,13 @@
 //! The index: names, digests of files, results of steps, locks of steps and cache mounts.
 
 use std::fs;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use jettison_layer::select::{FileDigests as _, FileStat};
 use jettison_oci::{Descriptor, Digest, Platform, media_type};
-use jettison_store::{Error, LayerRecord, Sharing, StepResult, Store};
+use jettison_store::{CacheUse, Error, LayerRecord, Sharing, StepResult, Store};
 
-use crate::support::{Place, image, names, place, reference, snapshot};
+use crate::support::{NEVER, Place, image, names, place, reference, snapshot};
 
 #[test]
 fn what_was_recorded_is_there_after_opening_again() {
@@ -81,8 +81,8 @@ fn equal_steps_run_one_after_the_other() {
             let (store, inside) = (&store, &inside);
             scope.spawn(move || {
                 for round in 0..50 {
-                    let _other = store.lock_step(&format!("{thread} {round}")).unwrap();
-                    let _guard = store.lock_step("same").unwrap();
+                    let _other = store.lock_step(&format!("{thread} {round}"), &NEVER).unwrap();
+                    let _guard = store.lock_step("same", &NEVER).unwrap();
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     inside.fetch_sub(1, Ordering::SeqCst);
                 }
@@ -93,18 +93,69 @@ fn equal_steps_run_one_after_the_other() {
 }
 
 #[test]
+fn who_gives_up_waits_for_nobody_but_takes_what_is_free() {
+    let Place { folder: _folder, store } = place();
+    let given_up = AtomicBool::new(true);
+    let digest = Digest::sha256(b"blob");
+    let locked = [cache("id", Sharing::Locked)];
+    let step = store.lock_step("step", &given_up).unwrap();
+    let download = store.partial_blob(&digest, &given_up).unwrap();
+    let caches = store.cache_mounts(&locked, &given_up).unwrap();
+    assert!(matches!(store.lock_step("step", &given_up), Err(Error::GivenUp)));
+    assert!(matches!(store.partial_blob(&digest, &given_up), Err(Error::GivenUp)));
+    assert!(matches!(store.cache_mounts(&locked, &given_up), Err(Error::GivenUp)));
+    drop((step, download, caches));
+    store.lock_step("step", &given_up).unwrap();
+}
+
+fn cache(id: &str, sharing: Sharing) -> CacheUse {
+    CacheUse { id: id.to_owned(), sharing, mode: 0o755, uid: 0, gid: 0 }
+}
+
+#[test]
 fn cache_mounts_are_shared_as_they_say() {
     let Place { folder: _folder, store } = place();
-    let first = store.cache_mount("id", Sharing::Private, 0o755, 0, 0).unwrap();
+    let hold =
+        |id: &str, sharing| store.cache_mounts(&[cache(id, sharing)], &NEVER).unwrap().remove(id).unwrap();
+    let first = hold("id", Sharing::Private);
     fs::write(first.path().join("file"), "x").unwrap();
-    let second = store.cache_mount("id", Sharing::Private, 0o755, 0, 0).unwrap();
+    let second = hold("id", Sharing::Private);
     assert_ne!(first.path(), second.path());
     let path = first.path().to_owned();
     drop((first, second));
-    let again = store.cache_mount("id", Sharing::Locked, 0o700, 1, 1).unwrap();
+    let again = hold("id", Sharing::Locked);
     assert_eq!(again.path(), path);
     assert!(again.path().join("file").exists());
-    assert_ne!(store.cache_mount("other", Sharing::Shared, 0o755, 0, 0).unwrap().path(), path);
+    assert_ne!(hold("other", Sharing::Shared).path(), path);
+}
+
+#[test]
+fn a_cache_that_a_step_asks_for_twice_is_one() {
+    let Place { folder: _folder, store } = place();
+    for sharing in [Sharing::Locked, Sharing::Private, Sharing::Shared] {
+        let twice = [cache("id", sharing), cache("other", sharing), cache("id", sharing)];
+        assert_eq!(store.cache_mounts(&twice, &NEVER).unwrap().len(), 2, "{sharing:?}");
+    }
+}
+
+#[test]
+fn steps_that_ask_for_the_same_caches_in_another_order_do_not_wait_for_each_other() {
+    let Place { folder: _folder, store } = place();
+    let inside = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for turn in 0..3 {
+            let (store, inside) = (&store, &inside);
+            scope.spawn(move || {
+                let mut wanted = ["a", "b", "c"].map(|id| cache(id, Sharing::Locked));
+                wanted.rotate_left(turn);
+                for _ in 0..300 {
+                    let _held = store.cache_mounts(&wanted, &NEVER).unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
 }
 
 #[test]

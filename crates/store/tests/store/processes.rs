@@ -8,7 +8,7 @@ use std::process::Command;
 
 use jettison_store::{ErrorKind, Store};
 
-use crate::support::{Place, ROLE, ROOT, names, other_process, place, role, snapshot};
+use crate::support::{NEVER, Place, ROLE, ROOT, names, other_process, place, role, snapshot};
 
 #[test]
 fn many_may_make_the_same_store_at_once() {
@@ -31,7 +31,7 @@ fn many_may_make_the_same_store_at_once() {
 fn processes_share_a_store() {
     if let Some((role, store)) = role() {
         for number in 0..20 {
-            let _guard = store.lock_step("count").unwrap();
+            let _guard = store.lock_step("count", &NEVER).unwrap();
             let before: u32 = store.memo("count").unwrap().map_or(0, |text| text.parse().unwrap());
             store.record_memo("count", &(before + 1).to_string()).unwrap();
             store.put_blob(format!("{role} {number}").as_bytes()).unwrap();
@@ -60,7 +60,7 @@ fn a_killed_process_leaves_nothing_behind_the_next_opening() {
         let mut writer = store.blob_writer().unwrap();
         writer.write_all(&[0; 1 << 20]).unwrap();
         let _scratch = store.scratch_dir().unwrap();
-        let _step = store.lock_step("step").unwrap();
+        let _step = store.lock_step("step", &NEVER).unwrap();
         println!("ready");
         loop {
             std::thread::park();
@@ -89,7 +89,7 @@ fn a_killed_process_leaves_nothing_behind_the_next_opening() {
     let again = Store::open(&folder.path().join("store")).unwrap();
     assert_eq!(again.du().unwrap().temporary_bytes, 0);
     assert_eq!(names(&again.root().join("snapshots")), [""; 0]);
-    drop(again.lock_step("step").unwrap());
+    drop(again.lock_step("step", &NEVER).unwrap());
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_lock_of_a_step_that_was_killed_after_it_was_done_is_swept() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let store = Store::open(&root).unwrap();
-    let held = store.lock_step("running").unwrap();
+    let held = store.lock_step("running", &NEVER).unwrap();
     fs::write(root.join("locks/steps/0123456789abcdef0123456789abcdef"), "").unwrap();
     fs::write(root.join("tmp/1-0.lock"), "").unwrap();
     drop(Store::open(&root).unwrap());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use jettison_oci::{Descriptor, Digest, Manifest, Reference, media_type, to_canonical_json};
 use jettison_store::{SnapshotId, Store};
@@ -12,6 +13,9 @@ use jettison_store::{SnapshotId, Store};
 pub(crate) const ROLE: &str = "JETTISON_STORE_TEST_ROLE";
 
 pub(crate) const ROOT: &str = "JETTISON_STORE_TEST_ROOT";
+
+/// Never given up.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
