@@ -11,6 +11,7 @@ mod disk;
 mod faulty;
 mod hostile;
 mod keys;
+mod living;
 mod power;
 mod resources;
 mod sandbox;

@@ -292,7 +292,7 @@ fn limited_command(command: &Command, limits: &[String]) -> Command {
 
 fn judge(ended: &Ended, lack: Lack) -> Option<String> {
     // Rust ends a program that gets no memory, and says so; there is nothing to be done without any.
-    if lack == Lack::Memory && !ended.hung && ended.stderr.contains("memory") {
+    if lack == Lack::Memory && ended.hung.is_none() && ended.stderr.contains("memory") {
         return None;
     }
     if let Some(problem) = ended.misbehaved() {

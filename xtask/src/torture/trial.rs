@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::fs::MemfdFlags;
 
+use super::living;
 use crate::process::Guarded;
 
 /// How often its memory is looked at. The kernel keeps the peak, so only what happens after the last look is lost.
@@ -25,8 +26,8 @@ pub struct Ended {
     /// Most memory of the process itself (VmHWM), bytes.
     pub peak_bytes: u64,
     pub time: Duration,
-    /// It had to be killed, for it did not end in time.
-    pub hung: bool,
+    /// It had to be killed, for it did not end in time: what lived then.
+    pub hung: Option<String>,
 }
 
 impl Ended {
@@ -37,8 +38,9 @@ impl Ended {
     /// What no input may do: a crash, a hang, a failure without a word.
     pub fn misbehaved(&self) -> Option<String> {
         let said = self.said();
-        if self.hung {
-            return Some(format!("it did not end within {:.0} s: {said}", self.time.as_secs_f64()));
+        if let Some(living) = &self.hung {
+            let seconds = self.time.as_secs_f64();
+            return Some(format!("it did not end within {seconds:.0} s: {said}\n{living}"));
         }
         if self.stderr.contains("panicked at") || self.code.is_none_or(|code| code > CODES_MAX) {
             return Some(format!("it crashed ({:?}): {said}", self.code));
@@ -76,6 +78,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
         std::thread::sleep(LOOK_EVERY);
     }
     let time = start.elapsed();
+    let hung = status.is_none().then(|| living::below(process.pid()));
     process.kill()?;
     Ok(Ended {
         code: status.and_then(|status| status.code()),
@@ -83,7 +86,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
         stderr: text(&mut err)?,
         peak_bytes,
         time,
-        hung: status.is_none(),
+        hung,
     })
 }
 
@@ -116,6 +119,7 @@ mod tests {
         assert!(shell("exit 4", 20).misbehaved().unwrap().contains("without a cause"));
         assert!(shell("kill -SEGV $$", 20).misbehaved().unwrap().contains("crashed"));
         assert!(shell("echo thread main panicked at x.rs >&2; exit 1", 20).misbehaved().is_some());
-        assert!(shell("sleep 20", 0).misbehaved().unwrap().contains("did not end"));
+        let hung = shell("sleep 20", 0).misbehaved().unwrap();
+        assert!(hung.contains("did not end") && hung.contains("\nload "), "{hung}");
     }
 }

@@ -1,8 +1,9 @@
 //! Sandbox: what a step tries to get out (`attempts.rs`), as root and as a plain user, while another build holds a
 //! secret; all of it refused. Then the same script in Debian's docker.io: what is permitted, masked and visible is
-//! the same. And a cache mount in which one step swaps folders for links to the outside while others mount it.
+//! the same. And a cache mount in which one step swaps folders for links to the outside while others mount it (`race.rs`).
 
 mod attempts;
+mod race;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +13,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::trial;
 use super::{Found, Setting};
 use crate::docker::{Docker, Release};
 use crate::jettison::Jettison;
 use crate::process::{self, Guarded};
 use crate::random::Random;
-use crate::scratch::{self, Scratch};
-
-/// Longest time for one build.
-const LIMIT: Duration = Duration::from_secs(120);
+use crate::scratch::Scratch;
 
 /// The secret of the other build.
 const SECRET: &str = "torture-secret-5c1d7a";
@@ -54,7 +51,7 @@ pub fn run(setting: &Setting) -> Result<Found> {
     let mut random = Random::part(setting.seed, 8);
     let mut round = 0;
     while round < 1 || start.elapsed() + Duration::from_secs(8) < setting.limit {
-        case.race(round, &mut random, &mut found)?;
+        race::run(&case, round, &mut random, &mut found)?;
         round += 1;
     }
     Ok(found)
@@ -160,45 +157,6 @@ impl Case<'_> {
         ]))
         .context("the script in docker.io's BuildKit")?;
         read(&out.join("answers")).map(Some)
-    }
-
-    /// One step swaps a folder of a cache for a link to the outside, again and again; others mount that folder.
-    fn race(&self, round: u64, random: &mut Random, found: &mut Found) -> Result<()> {
-        let folder = self.setting.folder.join("race");
-        fs::create_dir_all(&folder)?;
-        let canary = self.canary.display();
-        let mut text = format!(
-            "FROM base0 AS swap\nRUN --mount=type=cache,id=race,target=/c rm -rf /c/*; mkdir /c/d; touch /c/ready; \
-             i=0; while [ $i -lt {} ]; do i=$((i+1)); rm -rf /c/d; ln -s {canary} /c/d; rm -f /c/d; mkdir /c/d; done; touch /swapped\n",
-            1500 + random.below(1500)
-        );
-        for number in 0..12 {
-            text.push_str(&format!(
-                "FROM base0 AS look{number}\nRUN --mount=type=cache,id=race,source=d,target=/m \
-                 if cat /m/canary; then echo {round} > /escaped; fi; touch /m/new /looked\n"
-            ));
-        }
-        text.push_str("FROM base0\nCOPY --from=swap /swapped /\n");
-        for number in 0..12 {
-            text.push_str(&format!("COPY --from=look{number} /looked /escape[d] /{number}/\n"));
-        }
-        text.push_str("RUN ! ls /*/escaped\n");
-        fs::write(folder.join("Dockerfile"), text)?;
-        let mut command =
-            self.store.command(["build", "--quiet", "--no-cache", "--network=none", "--verify=off"]);
-        command.arg(&folder);
-        let ended = trial::run(&mut command, LIMIT)?;
-        found.tried += 1;
-        found.succeeded += u64::from(ended.succeeded());
-        let entries = fs::read_dir(&self.canary)?.count();
-        let said = ended.said();
-        // A mount may fail for the folder was no folder just then.
-        if let Some(problem) = ended.misbehaved() {
-            found.fail(format!("race {round} of seed {}: {problem}", self.setting.seed));
-        } else if entries != 1 || said.contains("ls /*/escaped") || said.contains("alive") {
-            found.fail(format!("race {round} of seed {}: somebody got out: {said}", self.setting.seed));
-        }
-        scratch::remove(&folder)
     }
 }
 
