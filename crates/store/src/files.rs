@@ -1,7 +1,8 @@
 //! Digests of files of build contexts, remembered by what cannot change unnoticed: device, inode, size, mtime, ctime.
 //!
 //! Everything is read into memory at the first question (20,000 files are a few milliseconds) and new ones are written
-//! in one transaction when the store is closed. Which files are too young to be trusted is the asker's business
+//! in one transaction when the store is closed. Every checkout brings new inodes, so there would be more and more of
+//! them: when there are too many, only those stay that this process has used. Which files are too young to be trusted is the asker's business
 //! (`layer::select`).
 
 use std::collections::HashMap;
@@ -13,6 +14,9 @@ use rusqlite::params;
 
 use crate::{Result, Store};
 
+/// Files that may be remembered besides those of the build that goes on; they cost each build about 50 ms.
+const FILES_MAX: usize = 250_000;
+
 /// The digests that this process knows.
 #[derive(Debug, Default)]
 pub(crate) struct FileMemory {
@@ -22,8 +26,16 @@ pub(crate) struct FileMemory {
 #[derive(Debug, Default)]
 struct State {
     loaded: bool,
-    known: HashMap<(u64, u64), (FileStat, Digest)>,
+    known: HashMap<(u64, u64), Known>,
     new: Vec<(FileStat, Digest)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    stat: FileStat,
+    digest: Digest,
+    /// Asked for, or learnt, by this process.
+    used: bool,
 }
 
 impl FileDigests for Store {
@@ -37,22 +49,21 @@ impl FileDigests for Store {
             }
             state.loaded = true;
         }
-        state
-            .known
-            .get(&(stat.dev, stat.ino))
-            .filter(|(known, _)| known == stat)
-            .map(|(_, digest)| digest.clone())
+        let known = state.known.get_mut(&(stat.dev, stat.ino)).filter(|known| known.stat == *stat)?;
+        known.used = true;
+        Some(known.digest.clone())
     }
 
     fn put(&self, stat: &FileStat, digest: &Digest) {
         let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.known.insert((stat.dev, stat.ino), (*stat, digest.clone()));
+        let known = Known { stat: *stat, digest: digest.clone(), used: true };
+        state.known.insert((stat.dev, stat.ino), known);
         state.new.push((*stat, digest.clone()));
     }
 }
 
 impl Store {
-    fn load_file_digests(&self) -> Result<HashMap<(u64, u64), (FileStat, Digest)>> {
+    fn load_file_digests(&self) -> Result<HashMap<(u64, u64), Known>> {
         let connection = self.connection();
         let mut statement = connection
             .prepare_cached("SELECT dev, ino, size, mtime_ns, ctime_ns, digest FROM files")
@@ -70,21 +81,35 @@ impl Store {
         let mut known = HashMap::new();
         for row in rows.map_err(self.index_error())? {
             let (stat, digest) = row.map_err(self.index_error())?;
-            known.insert((stat.dev, stat.ino), (stat, Digest::from_sha256_bytes(&digest)));
+            let digest = Digest::from_sha256_bytes(&digest);
+            known.insert((stat.dev, stat.ino), Known { stat, digest, used: false });
         }
         Ok(known)
     }
 
     /// Writes what was learnt since the last time.
     pub(crate) fn flush_file_digests(&self) -> Result<()> {
-        let new = {
+        self.flush_files_of_at_most(FILES_MAX)
+    }
+
+    fn flush_files_of_at_most(&self, max: usize) -> Result<()> {
+        let (too_many, new) = {
             let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut state.new)
+            let mut new = std::mem::take(&mut state.new);
+            let too_many = !new.is_empty() && state.known.len() > max;
+            if too_many {
+                state.known.retain(|_, known| known.used);
+                new = state.known.values().map(|known| (known.stat, known.digest.clone())).collect();
+            }
+            (too_many, new)
         };
         if new.is_empty() {
             return Ok(());
         }
         self.write(|transaction| {
+            if too_many {
+                transaction.execute("DELETE FROM files", [])?;
+            }
             let mut statement = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO files (dev, ino, size, mtime_ns, ctime_ns, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
@@ -106,4 +131,34 @@ impl Store {
 fn from_hex(hex: &str) -> Vec<u8> {
     let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_files_those_in_use_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(&folder.path().join("store")).unwrap();
+        let stat = |ino| FileStat { dev: 1, ino, size: 1, mtime_ns: 2, ctime_ns: 3 };
+        let digest = Digest::sha256(b"x");
+        let known =
+            |store: &Store| (1..=6).filter(|ino| store.get(&stat(*ino)).is_some()).collect::<Vec<_>>();
+        {
+            let store = open();
+            (1..=4).for_each(|ino| store.put(&stat(ino), &digest));
+            store.flush_files_of_at_most(4).unwrap();
+        }
+        {
+            let store = open();
+            assert!(store.get(&stat(2)).is_some());
+            store.flush_files_of_at_most(3).unwrap();
+            assert_eq!(store.load_file_digests().unwrap().len(), 4, "nothing new, nothing to write");
+            store.put(&stat(5), &digest);
+            store.put(&stat(6), &digest);
+            store.flush_files_of_at_most(5).unwrap();
+        }
+        assert_eq!(known(&open()), [2, 5, 6]);
+    }
 }
