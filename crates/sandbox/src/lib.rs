@@ -36,6 +36,7 @@ mod protocol;
 mod spawn;
 mod spec;
 mod stubs;
+#[warn(clippy::undocumented_unsafe_blocks)]
 #[allow(unsafe_code, reason = "system calls that no safe wrapper covers; every block says why it is sound")]
 mod sys;
 pub mod tree;

@@ -1,10 +1,12 @@
 //! `cargo xtask tidy`: what the project wants and no compiler checks.
 //!
-//! `arrows.rs`: which crate may use which. `dependencies.rs`: licences, bans and sources of deny.toml. `sources.rs`: module docs, sizes, names, unfinished work. `documents.rs`:
+//! `arrows.rs`: which crate may use which. `dependencies.rs`: licences, bans and sources of deny.toml,
+//! `deny.rs`: the programs that read it. `sources.rs`: module docs, sizes, names, unfinished work. `documents.rs`:
 //! dependencies are argued for, the map names files that exist, the licence is there. Each returns the problems that
 //! it found; a test runs them all, so `cargo test` finds them too.
 
 mod arrows;
+mod deny;
 mod dependencies;
 mod documents;
 mod sources;
@@ -22,13 +24,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() {
         bail!("usage: cargo xtask tidy");
     }
-    let problems = problems(&repository::root())?;
+    let mut problems = problems(&repository::root())?;
+    problems.extend(deny::problems());
     for problem in &problems {
         println!("{problem}");
     }
-    println!(
-        "not checked: advisories; RustSec's database has to be fetched with Git, and no registry has it (deny.toml)"
-    );
     match problems.len() {
         0 => Ok(()),
         1 => bail!("1 problem"),
