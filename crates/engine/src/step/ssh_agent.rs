@@ -13,9 +13,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use jettison_store::{ScratchDir, Store};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Shutdown as End, SocketAddrUnix, SocketFlags, SocketType, shutdown};
 
 use crate::error::Error;
 use crate::filesystem;
@@ -27,6 +30,9 @@ const NAME: &str = "agent";
 /// Bytes that are passed on at once: more than an agent's message.
 const BUFFER_BYTES: usize = 16 << 10;
 
+/// How long to wait before an agent that has too many callers is called again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
 /// Both ends of every connection, so that they can be cut when the step is over.
 type Open = Mutex<BTreeMap<u64, [UnixStream; 2]>>;
 
@@ -34,6 +40,7 @@ type Open = Mutex<BTreeMap<u64, [UnixStream; 2]>>;
 #[derive(Debug)]
 pub(super) struct AgentSocket {
     path: PathBuf,
+    listener: UnixListener,
     stop: Arc<AtomicBool>,
     open: Arc<Open>,
     accepting: Option<JoinHandle<()>>,
@@ -56,11 +63,11 @@ impl AgentSocket {
             let _ = std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1));
         }
         let (stop, open) = (Arc::new(AtomicBool::new(false)), Arc::<Open>::default());
-        let accepting = std::thread::spawn({
-            let (agent, stop, open) = (agent.to_owned(), Arc::clone(&stop), Arc::clone(&open));
-            move || accept(&listener, &agent, &stop, &open)
-        });
-        Ok(Self { path, stop, open, accepting: Some(accepting), _scratch: scratch })
+        let (agent, accepts) = (agent.to_owned(), listener.try_clone().map_err(failed())?);
+        let (stops, opens) = (Arc::clone(&stop), Arc::clone(&open));
+        let accepting = Builder::new().spawn(move || accept(&accepts, &agent, &stops, &opens));
+        let accepting = Some(accepting.map_err(Error::io("start", "a thread"))?);
+        Ok(Self { path, listener, stop, open, accepting, _scratch: scratch })
     }
 
     /// Where it is.
@@ -72,10 +79,8 @@ impl AgentSocket {
 impl Drop for AgentSocket {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // Wakes whoever waits for a connection.
-        if let Ok(folder) = filesystem::open_directory(self.path.parent().unwrap_or(&self.path)) {
-            let _ = UnixStream::connect(format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd()));
-        }
+        // Wakes whoever waits for a connection. (To make one could mean to wait, behind those that the step has made.)
+        let _ = shutdown(&self.listener, End::Both);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
@@ -91,7 +96,7 @@ fn accept(listener: &UnixListener, agent: &Path, stop: &AtomicBool, open: &Arc<O
             return;
         }
         let Ok(from) = stream else { continue };
-        let Ok(to) = UnixStream::connect(agent) else { continue };
+        let Ok(to) = connect(agent, stop) else { continue };
         let (Ok(from_back), Ok(to_back)) = (from.try_clone(), to.try_clone()) else { continue };
         let (Ok(a), Ok(b)) = (from.try_clone(), to.try_clone()) else { continue };
         {
@@ -101,14 +106,37 @@ fn accept(listener: &UnixListener, agent: &Path, stop: &AtomicBool, open: &Arc<O
             }
             open.insert(number, [a, b]);
         }
-        let open = Arc::clone(open);
-        std::thread::spawn(move || {
-            let answers = std::thread::spawn(move || pass_on(to_back, from_back));
-            pass_on(from, to);
-            // A thread that panicked has ended as well.
-            let _ = answers.join();
-            open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let opens = Arc::clone(open);
+        let started = Builder::new().spawn(move || {
+            // Where there are too many threads the connection ends.
+            if let Ok(answers) = Builder::new().spawn(move || pass_on(to_back, from_back)) {
+                pass_on(from, to);
+                // A thread that panicked has ended as well.
+                let _ = answers.join();
+            }
+            opens.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
         });
+        if started.is_err() {
+            open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        }
+    }
+}
+
+/// Calls the agent, as long as the step goes on: one that answers nobody must not keep us from ending.
+fn connect(agent: &Path, stop: &AtomicBool) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(agent)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    loop {
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => {
+                let stream = UnixStream::from(socket);
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(Errno::AGAIN) if !stop.load(Ordering::SeqCst) => std::thread::sleep(BUSY_PAUSE),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 
@@ -155,5 +183,24 @@ mod tests {
         assert_eq!(&answer, b"hello");
         drop(socket);
         assert_eq!(client.read(&mut answer).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_agent_that_answers_nobody_does_not_keep_a_step_from_ending() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let agent = dir.path().join("agent");
+        let deaf = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&deaf, &SocketAddrUnix::new(&agent).unwrap()).unwrap();
+        rustix::net::listen(&deaf, 0).unwrap();
+        let stop = AtomicBool::new(true);
+        let waiting: Vec<_> = std::iter::from_fn(|| connect(&agent, &stop).ok()).collect();
+        assert!(!waiting.is_empty(), "it has a caller, and room for no more");
+        let socket = AgentSocket::listen(&store, &agent, 0o600, (0, 0)).unwrap();
+        let callers: Vec<_> = (0..8).map(|_| UnixStream::connect(socket.path()).unwrap()).collect();
+        drop(socket);
+        for mut caller in callers {
+            assert_eq!(caller.read(&mut [0]).unwrap_or(0), 0);
+        }
     }
 }
