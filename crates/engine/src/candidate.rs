@@ -237,7 +237,10 @@ impl Build<'_> {
             }
             None => inspector.inspect(&candidate)?,
         };
-        self.tasks.sink.emit(Event::Verdict(inspection.verdict.clone()));
+        self.tasks.sink.emit(Event::Verdict {
+            platform: self.plan.platform.clone(),
+            verdict: inspection.verdict.clone(),
+        });
         if inspection.refuse {
             return Err(Error::Refused(Box::new(inspection.verdict)));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jettison_dockerfile::Diagnostic;
-use jettison_oci::Digest;
+use jettison_oci::{Digest, Platform};
 
 /// A place in the Dockerfile.
 pub use jettison_dockerfile::Span;
@@ -77,7 +77,12 @@ pub enum Event {
     /// A remark without a place: one line.
     Notice(String),
     /// Whether the image starts: said once, when it is put together and has no name yet.
-    Verdict(Verdict),
+    Verdict {
+        /// The platform that the image is for.
+        platform: Platform,
+        /// The answer.
+        verdict: Verdict,
+    },
     /// What became of each step and why, once it is over, well or not.
     Stories(Vec<Story>),
 }

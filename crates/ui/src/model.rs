@@ -241,7 +241,7 @@ impl State {
             }
             Event::Notice(text) => self.remark(false, text),
             // Shown when all else has been said, or when somebody asks: see `verdict.rs`, `why.rs`.
-            Event::Verdict(_) | Event::Stories(_) => {}
+            Event::Verdict { .. } | Event::Stories(_) => {}
         }
         Vec::new()
     }

@@ -51,7 +51,7 @@ impl Plain {
             | Event::TaskAdded { .. }
             | Event::Warning(_)
             | Event::Notice(_)
-            | Event::Verdict(_)
+            | Event::Verdict { .. }
             | Event::Stories(_) => {}
         }
         for remark in &self.state.remarks()[self.remarks_shown..] {

@@ -59,7 +59,7 @@ impl RawJson {
                 "timestamp": self.time(now),
             }]}),
             Event::Stories(_) => return String::new(),
-            Event::Verdict(verdict) => json!({"warnings": self.warnings(verdict)}),
+            Event::Verdict { verdict, .. } => json!({"warnings": self.warnings(verdict)}),
             Event::Warning(_) | Event::Notice(_) => {
                 let fresh = &self.state.remarks()[remarks..];
                 let warning = |remark: &Remark| {

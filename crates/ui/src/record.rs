@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jettison_engine::event::{Event, Fate, Outcome, TaskId, Verdict, Weight};
+use jettison_oci::Platform;
 use serde::{Deserialize, Serialize};
 
 use crate::Origin;
@@ -36,6 +37,9 @@ pub struct Record {
     pub pull_bytes: u64,
     /// The largest stage that stayed behind: its name and bytes.
     pub left_behind: Option<(String, u64)>,
+    /// The images of an index, in its order; none for an image.
+    #[serde(default)]
+    pub platforms: Vec<PlatformImage>,
     /// The steps, in the order of the plan.
     pub steps: Vec<Step>,
     /// Everything that took time, steps first.
@@ -47,6 +51,22 @@ pub struct Record {
     pub areas: Vec<Area>,
 }
 
+/// One image of an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformImage {
+    /// `linux/amd64`
+    pub platform: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Bytes of its layers, unpacked.
+    pub bytes: u64,
+    /// Bytes to pull.
+    pub pull_bytes: u64,
+    /// The largest stage that stayed behind: its name and bytes.
+    pub left_behind: Option<(String, u64)>,
+}
+
 /// Where the bytes of an image or a stage are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +75,9 @@ pub struct Area {
     pub name: String,
     /// Whether it is the image; else a stage that stays behind.
     pub is_image: bool,
+    /// The platform that it was built for.
+    #[serde(default)]
+    pub platform: String,
     /// Folders and files with their bytes, the largest first.
     pub folders: Vec<(String, u64)>,
 }
@@ -111,6 +134,9 @@ pub struct Bar {
 /// What the start-proof said of one platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
+    /// `linux/amd64`
+    #[serde(default)]
+    pub platform: String,
     /// `starts`, `unsure`, `cannot-start`.
     pub outcome: String,
     /// What starts.
@@ -179,8 +205,8 @@ impl Recorder {
             Event::Canceled { task } => {
                 change(&mut record, *task, |bar| (bar.end_ms, bar.end) = (Some(now), "canceled".to_owned()));
             }
-            Event::Verdict(verdict) => {
-                let proof = self.proof(verdict);
+            Event::Verdict { platform, verdict } => {
+                let proof = self.proof(platform, verdict);
                 record.verdicts.push(proof);
             }
             Event::Stories(stories) => {
@@ -227,8 +253,9 @@ impl Recorder {
         Record { elapsed_ms: milliseconds(self.start.elapsed()), ..record }
     }
 
-    fn proof(&self, verdict: &Verdict) -> Proof {
+    fn proof(&self, platform: &Platform, verdict: &Verdict) -> Proof {
         Proof {
+            platform: platform.to_string(),
             outcome: match verdict.outcome {
                 Outcome::Starts => "starts",
                 Outcome::Unsure => "unsure",

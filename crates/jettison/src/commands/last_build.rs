@@ -1,8 +1,8 @@
 //! What is kept of the last build, in the store, for `why` and `report`.
 
-use jettison_engine::BuildOutcome;
+use jettison_engine::{BuildOutcome, BuiltImage};
 use jettison_store::Store;
-use jettison_ui::record::{Area, Record};
+use jettison_ui::record::{Area, PlatformImage, Record};
 
 use crate::failure::{Failure, Kind};
 use crate::progress::View;
@@ -28,7 +28,18 @@ pub(super) fn remember(
             record.digest = Some(image.manifest.digest.to_string());
             record.bytes = image.uncompressed_bytes;
             record.pull_bytes = image.compressed_bytes;
-            record.left_behind = image.left_behind.first().map(|stage| (stage.name.clone(), stage.bytes));
+            record.left_behind = left_behind(image);
+            record.platforms = image
+                .platforms
+                .iter()
+                .map(|(platform, image)| PlatformImage {
+                    platform: platform.to_string(),
+                    digest: image.manifest.digest.to_string(),
+                    bytes: image.uncompressed_bytes,
+                    pull_bytes: image.compressed_bytes,
+                    left_behind: left_behind(image),
+                })
+                .collect();
         }
     }
     let text = serde_json::to_string(&record).unwrap_or_default();
@@ -37,6 +48,11 @@ pub(super) fn remember(
         let _ = store.record_memo(MEMO, &text);
     }
     record
+}
+
+/// The largest stage that stayed behind.
+fn left_behind(image: &BuiltImage) -> Option<(String, u64)> {
+    image.left_behind.first().map(|stage| (stage.name.clone(), stage.bytes))
 }
 
 /// The last build.

@@ -51,11 +51,7 @@ impl Areas {
     }
 
     fn put(&self, areas: Vec<Area>) {
-        // Of several platforms the first one stands for all.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_empty() {
-            *known = areas;
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(areas);
     }
 }
 
@@ -75,12 +71,14 @@ impl Inspector for Measurer {
             areas.push(Area {
                 name: String::new(),
                 is_image: true,
+                platform: candidate.platform().to_string(),
                 folders: folders(&root, FOLDERS_MAX).map_err(failed)?,
             });
         }
         for (name, root) in candidate.left_behind()? {
             let folders = folders(&root, FOLDERS_MAX).map_err(failed)?;
-            areas.push(Area { name, is_image: false, folders });
+            let platform = candidate.platform().to_string();
+            areas.push(Area { name, is_image: false, platform, folders });
         }
         areas.retain(|area| !area.folders.is_empty());
         self.areas.put(areas);

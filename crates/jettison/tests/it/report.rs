@@ -77,6 +77,63 @@ fn a_failed_build_has_a_report_too() {
     assert!(html.contains("<dd>failed</dd>") && html.contains("not needed"), "{html}");
 }
 
+/// The same program for two platforms: it starts on one of them.
+const SEVERAL: &str = "\
+FROM --platform=$BUILDPLATFORM busybox AS build
+ARG TARGETARCH
+RUN mkdir -p /out/$TARGETARCH && cp /bin/busybox /out/sh && head -c 900000 /dev/zero > /out/$TARGETARCH/data
+FROM scratch
+COPY --from=build /out /
+CMD [\"/sh\"]
+";
+
+#[test]
+fn of_several_platforms_the_reader_chooses_one_by_keyboard() {
+    let jettison = Jettison::with_busybox();
+    let folder = folder(SEVERAL, &[]);
+    let page = folder.path().join("report.html");
+    let report = format!("--report={}", page.display());
+    let digest = jettison.build(folder.path(), &["-t", "app", &report, "--platform=linux/amd64,linux/arm64"]);
+    let html = fs::read_to_string(&page).unwrap();
+    assert_eq!(jettison.run(&["report"]).ok(), html.trim_end(), "the last build is the same");
+    let (header, rest) = html.split_once("</header>").unwrap();
+    assert!(header.contains("<dt>Platforms</dt><dd>2</dd>") && header.contains(&digest), "{header}");
+    let panels: Vec<&str> = rest.split("<div class=\"panel\">").skip(1).collect();
+    assert_eq!(panels.len(), 2, "{rest}");
+    let index = jettison.inspect("app");
+    let here = jettison.inspect("busybox")["config"]["architecture"].clone();
+    for (panel, own) in panels.iter().zip(index["manifest"]["manifests"].as_array().unwrap()) {
+        let arch = own["platform"]["architecture"].as_str().unwrap();
+        assert!(panel.contains(own["digest"].as_str().unwrap()), "{arch}: {panel}");
+        let starts = own["platform"]["architecture"] == here;
+        let words = if starts { "<h2>It starts" } else { "<h2>It cannot start" };
+        assert!(panel.contains(words) && panel.contains(&format!("title=\"/{arch}/data")), "{arch}: {panel}");
+    }
+    let Some(mut browser) = have("chromium").then(|| Browser::open(&page)).flatten() else {
+        return skip("chromium does not answer here");
+    };
+    browser.show_as((390, 844), "light");
+    let shown = "[...document.querySelectorAll('.panel')].map(panel => panel.offsetHeight > 0)";
+    assert_eq!(browser.value(shown), serde_json::json!([true, false]));
+    browser.press("Tab", 9, "");
+    let outline = "getComputedStyle(document.activeElement.nextElementSibling).outlineStyle";
+    assert_eq!(browser.value(outline), "solid", "the choice is the first that Tab comes to, and shows it");
+    browser.press("ArrowRight", 39, "");
+    assert_eq!(browser.value(shown), serde_json::json!([false, true]));
+    browser.press("ArrowLeft", 37, "");
+    assert_eq!(browser.value(shown), serde_json::json!([true, false]));
+    browser.press("ArrowDown", 40, "");
+    for scheme in ["light", "dark"] {
+        for size in [(320, 640), (390, 844), (1100, 900)] {
+            browser.show_as(size, scheme);
+            let width = browser.value("document.documentElement.scrollWidth").as_u64().unwrap();
+            assert!(width <= u64::from(size.0), "{size:?}: {width}");
+        }
+        assert_eq!(browser.value(PALE), serde_json::json!([]), "{scheme}");
+        keep(&format!("platforms-{scheme}.png"), &browser.picture());
+    }
+}
+
 /// Shows the page in a browser without a network: light, dark, and as wide as a phone.
 fn screenshots(page: &Path) {
     if !have("chromium") {
@@ -184,9 +241,13 @@ fn by_keyboard_and_at_phone_width(page: &Path) {
             assert!(width <= u64::from(size.0), "{name}: {width}");
         }
         assert_eq!(browser.value(PALE), serde_json::json!([]), "{scheme}");
-        let picture = browser.picture();
-        assert!(picture.starts_with(b"\x89PNG"));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../report");
-        fs::write(folder.join(format!("opened-{scheme}.png")), picture).unwrap();
+        keep(&format!("opened-{scheme}.png"), &browser.picture());
     }
+}
+
+fn keep(name: &str, picture: &[u8]) {
+    assert!(picture.starts_with(b"\x89PNG"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../report");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), picture).unwrap();
 }

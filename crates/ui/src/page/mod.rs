@@ -3,9 +3,10 @@
 //! No script and no network: a Content-Security-Policy inside the page forbids both, whatever texts of a Dockerfile or
 //! of a context may hold; every text is escaped. Rows open with `<details>`, so the page works by keyboard. Colours
 //! follow the reader's light or dark setting, and nothing is wider than a phone. `timeline.rs`, `graph.rs` and
-//! `treemap.rs` draw one section each.
+//! `treemap.rs` draw one section each; `platforms.rs` lets the reader choose between the images of an index.
 
 mod graph;
+mod platforms;
 mod timeline;
 mod treemap;
 
@@ -13,6 +14,7 @@ use std::fmt::Write;
 
 use crate::bytes::for_people;
 use crate::record::{Found, Proof, Record, Step};
+use platforms::Image;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -27,16 +29,26 @@ pub fn page(record: &Record) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n"
     );
-    html.push_str(&header(record));
-    html.push_str(&verdicts(record));
-    html.push_str(&timeline::section(record));
-    html.push_str(&graph::section(record));
-    html.push_str(&treemap::section(record));
+    let images = platforms::images(record);
+    html.push_str(&header(record, &images));
+    match &images[..] {
+        [only] => {
+            html.push_str(&verdicts(only));
+            html.push_str(&timeline::section(record));
+            html.push_str(&graph::section(record));
+            html.push_str(&treemap::section(only));
+        }
+        several => {
+            html.push_str(&platforms::choice(several));
+            html.push_str(&timeline::section(record));
+            html.push_str(&graph::section(record));
+        }
+    }
     html.push_str("</main>\n</html>\n");
     html
 }
 
-fn header(record: &Record) -> String {
+fn header(record: &Record, images: &[Image<'_>]) -> String {
     let count = |fate: &str| record.steps.iter().filter(|step| step.fate == fate).count();
     let name = record.names.first().map_or(record.dockerfile.as_str(), String::as_str);
     let mut html =
@@ -46,31 +58,44 @@ fn header(record: &Record) -> String {
         ("Time", seconds(record.elapsed_ms)),
         ("Steps", format!("{} ran, {} cached", count("ran") + count("failed"), count("cached"))),
     ];
-    if record.digest.is_some() {
-        facts.push(("Image", for_people(record.bytes)));
-        facts.push(("To pull", for_people(record.pull_bytes)));
+    match images {
+        [only] => facts.extend(sizes(only)),
+        several => facts.push(("Platforms", several.len().to_string())),
     }
-    if let Some((_, bytes)) = record.left_behind.as_ref().filter(|(_, bytes)| *bytes > record.bytes) {
-        facts.push(("Smaller", format!("{:.0}×", *bytes as f64 / record.bytes.max(1) as f64)));
-    }
-    html.push_str("<dl class=\"facts\">\n");
-    for (term, value) in facts {
-        let _ = writeln!(html, "<div><dt>{term}</dt><dd>{}</dd></div>", escaped(&value));
-    }
-    html.push_str("</dl>\n");
-    if let Some(digest) = &record.digest {
-        let _ = writeln!(html, "<p class=\"digest\">{}</p>", escaped(digest));
-    }
+    html.push_str(&list(&facts));
+    html.push_str(&digest(record.digest.as_deref()));
     html.push_str("</header>\n");
     html
 }
 
-fn verdicts(record: &Record) -> String {
-    let mut html = String::new();
-    for proof in &record.verdicts {
-        html.push_str(&verdict(proof));
+/// How large an image is, and how much smaller than what it was made in.
+fn sizes(image: &Image<'_>) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if image.digest.is_some() {
+        facts.push(("Image", for_people(image.bytes)));
+        facts.push(("To pull", for_people(image.pull_bytes)));
     }
+    if let Some((_, bytes)) = image.left_behind.filter(|(_, bytes)| *bytes > image.bytes) {
+        facts.push(("Smaller", format!("{:.0}×", *bytes as f64 / image.bytes.max(1) as f64)));
+    }
+    facts
+}
+
+fn list(facts: &[(&str, String)]) -> String {
+    let mut html = String::from("<dl class=\"facts\">\n");
+    for (term, value) in facts {
+        let _ = writeln!(html, "<div><dt>{term}</dt><dd>{}</dd></div>", escaped(value));
+    }
+    html.push_str("</dl>\n");
     html
+}
+
+fn digest(digest: Option<&str>) -> String {
+    digest.map_or(String::new(), |digest| format!("<p class=\"digest\">{}</p>\n", escaped(digest)))
+}
+
+fn verdicts(image: &Image<'_>) -> String {
+    image.verdicts.iter().map(|proof| verdict(proof)).collect()
 }
 
 fn verdict(proof: &Proof) -> String {
@@ -189,18 +214,34 @@ mod tests {
             }],
             verdicts: vec![Proof {
                 outcome: hostile.into(),
+                platform: hostile.into(),
                 program: hostile.into(),
                 findings: vec![finding],
             }],
             left_behind: Some((hostile.into(), u64::MAX)),
+            platforms: ["a", hostile]
+                .map(|platform| crate::record::PlatformImage {
+                    platform: platform.into(),
+                    digest: hostile.into(),
+                    bytes: u64::MAX,
+                    pull_bytes: 0,
+                    left_behind: Some((hostile.into(), u64::MAX)),
+                })
+                .into(),
             areas: vec![crate::record::Area {
                 name: hostile.into(),
                 is_image: true,
+                platform: hostile.into(),
                 folders: vec![(hostile.into(), u64::MAX), (hostile.into(), 0)],
             }],
             ..Record::default()
         };
-        let html = page(&record);
+        for record in [Record { platforms: Vec::new(), ..record.clone() }, record] {
+            is_inside(&page(&record));
+        }
+    }
+
+    fn is_inside(html: &str) {
         assert!(!html.contains("<script") && !html.contains("<img") && !html.contains('\u{202e}'), "{html}");
         assert_eq!(html.matches("</title>").count(), html.matches("<title>").count());
         assert_eq!(html.matches("</style>").count(), 1);

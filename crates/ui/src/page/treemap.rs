@@ -5,8 +5,9 @@
 use std::fmt::Write;
 
 use super::escaped;
+use super::platforms::Image;
 use crate::bytes::for_people;
-use crate::record::{Area, Record};
+use crate::record::Area;
 
 /// Sides of the map, in its own units: nearly those that it has on a wide screen.
 const SIDES: (f64, f64) = (16.0, 7.0);
@@ -21,17 +22,17 @@ struct Rectangle {
     height: f64,
 }
 
-pub(super) fn section(record: &Record) -> String {
-    if record.digest.is_none() && record.areas.is_empty() {
+pub(super) fn section(shown: &Image<'_>) -> String {
+    if shown.digest.is_none() && shown.areas.is_empty() {
         return String::new();
     }
-    let overboard: Vec<&Area> = record.areas.iter().filter(|area| !area.is_image).collect();
+    let (leaving, overboard): (Vec<&Area>, Vec<&Area>) = shown.areas.iter().partition(|area| area.is_image);
     let thrown: u64 = if overboard.is_empty() {
-        record.left_behind.as_ref().map_or(0, |(_, bytes)| *bytes)
+        shown.left_behind.map_or(0, |(_, bytes)| *bytes)
     } else {
         overboard.iter().map(|area| bytes_of(area)).fold(0, u64::saturating_add)
     };
-    let image = record.areas.iter().find(|area| area.is_image).map_or(record.bytes, bytes_of);
+    let image = leaving.first().map_or(shown.bytes, |area| bytes_of(area));
     let mut html = String::from("<section>\n<h2>Bytes</h2>\n");
     if thrown > 0 {
         let part = image as f64 / (image as f64 + thrown as f64) * 100.0;
@@ -47,7 +48,7 @@ pub(super) fn section(record: &Record) -> String {
     } else {
         let _ = writeln!(html, "<p>{} in the image.</p>", for_people(image));
     }
-    for area in record.areas.iter().filter(|area| area.is_image).chain(overboard) {
+    for area in leaving.into_iter().chain(overboard) {
         let title = if area.is_image {
             format!("The image: {}", for_people(bytes_of(area)))
         } else {
@@ -55,7 +56,7 @@ pub(super) fn section(record: &Record) -> String {
         };
         let _ = write!(html, "<h3>{}</h3>\n{}{}", escaped(&title), map(area), list(area));
     }
-    if record.areas.is_empty() {
+    if shown.areas.is_empty() {
         html.push_str("<p>Built with --report, the page shows the folders too.</p>\n");
     }
     html.push_str("</section>\n");
