@@ -32,6 +32,13 @@ pub(crate) fn open(store: &Store, snapshot: Option<&SnapshotId>) -> Result<Owned
     mount(&lowers, None)
 }
 
+/// The same for whoever reads only and hands it to nobody: a snapshot that is all there is need not be mounted. An overlay
+/// makes an inode of its own for each file that is looked at, which costs more than looking.
+pub(crate) fn open_to_read(store: &Store, snapshot: Option<&SnapshotId>) -> Result<OwnedFd, Error> {
+    let lone = snapshot.map_or(Ok(None), |id| store.lone_directory(id))?;
+    lone.map_or_else(|| open(store, snapshot), |directory| open_directory(&directory))
+}
+
 /// A merged, writable view: changes go to `upper`.
 pub(crate) fn open_writable(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Error> {
     if lowers.is_empty() {

@@ -27,8 +27,8 @@ pub use archive::{Archive, decompress, decompress_archive, detect};
 pub use complete::complete;
 pub use diff::diff;
 pub use encode::{
-    Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened, encode,
-    recompress,
+    Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened,
+    encode, recompress,
 };
 pub use entry::{Entry, Kind};
 pub use error::Error;

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use jettison_layer::copy::{Chmod, CopyOptions, copy, mode::Clauses, plan};
 use jettison_layer::select::{Mask, NothingKnown, PathFilter, Selection, Selector, content_digest, select};
-use jettison_layer::{Chunk, ChunkHash, ChunkMemory, Contents, EncodeOptions, Encoded, Entry, NoChunks, diff, encode};
+use jettison_layer::{
+    Chunk, ChunkHash, ChunkMemory, Contents, EncodeOptions, Encoded, Entry, NoChunks, diff, encode,
+};
 use jettison_oci::{Compression, Digest};
 use proptest::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps};

@@ -3,9 +3,11 @@
 //! A blob is written under a temporary name, hashed on the way, made durable, and renamed. What lies under a digest's
 //! name is therefore whole, and never changes.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jettison_oci::{Algorithm, Digest, DigestReader, Hasher};
 
@@ -30,6 +32,12 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", path)(error)),
         }
+    }
+
+    /// Whether this process wrote the blob itself: it was hashed from memory moments ago, and need not be hashed again
+    /// from the same memory on its way out.
+    pub fn has_just_written(&self, digest: &Digest) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 
     /// Opens a blob for reading.
@@ -88,6 +96,7 @@ impl Store {
             behind: WriteBehind::default(),
             path,
             blobs: self.root().join("blobs"),
+            all_written: Arc::clone(&self.written),
         })
     }
 }
@@ -101,6 +110,7 @@ pub struct BlobWriter {
     behind: WriteBehind,
     path: PathBuf,
     blobs: PathBuf,
+    all_written: Arc<Mutex<HashSet<Digest>>>,
 }
 
 impl BlobWriter {
@@ -114,18 +124,23 @@ impl BlobWriter {
         if let Some(expected) = expected.filter(|e| **e != found) {
             return Err(Error::DigestMismatch { expected: expected.clone(), found });
         }
-        publish(self.out.get_ref(), &self.path, &self.blobs, &found)?;
+        self.publish(&found)?;
         Ok((found, self.written))
     }
 
     /// Gives the blob the name that its writer found when it wrote it.
     pub fn commit_hashed(mut self, digest: &Digest) -> Result<()> {
         self.out.flush().map_err(Error::io("write", &self.path))?;
-        publish(self.out.get_ref(), &self.path, &self.blobs, digest)
+        self.publish(digest)
     }
-}
 
-impl BlobWriter {
+    fn publish(&self, digest: &Digest) -> Result<()> {
+        if publish(self.out.get_ref(), &self.path, &self.blobs, digest)? == Published::Ours {
+            self.all_written.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone());
+        }
+        Ok(())
+    }
+
     /// The digest by another algorithm than the one that is computed on the way.
     fn hash_again(&self, algorithm: Algorithm) -> Result<Digest> {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
@@ -158,15 +173,26 @@ impl Drop for BlobWriter {
     }
 }
 
+/// Whose file has the name of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// The one that was to get it.
+    Ours,
+    /// One that was there before.
+    Older,
+}
+
 /// Makes a finished file durable and gives it its digest as name. If the blob is there already, as the layers of steps
 /// that change nothing are, the file is dropped: waiting for the disk is most of what a small blob costs.
-pub(crate) fn publish(file: &File, path: &Path, blobs: &Path, digest: &Digest) -> Result<()> {
+pub(crate) fn publish(file: &File, path: &Path, blobs: &Path, digest: &Digest) -> Result<Published> {
     let target = blobs.join(digest.algorithm().name()).join(digest.hex());
     if target.exists() {
-        return fs::remove_file(path).map_err(Error::io("remove", path));
+        fs::remove_file(path).map_err(Error::io("remove", path))?;
+        return Ok(Published::Older);
     }
     file.sync_data().map_err(Error::io("write", path))?;
-    fs::rename(path, &target).map_err(Error::io("write", &target))
+    fs::rename(path, &target).map_err(Error::io("write", &target))?;
+    Ok(Published::Ours)
 }
 
 pub(crate) fn verify(hasher: Hasher, expected: &Digest) -> Result<()> {

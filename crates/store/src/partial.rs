@@ -94,7 +94,8 @@ impl PartialBlob {
             self.discard()?;
             return Err(error);
         }
-        blob::publish(&self.file, &self.path, &self.blobs, &self.digest)
+        blob::publish(&self.file, &self.path, &self.blobs, &self.digest)?;
+        Ok(())
     }
 }
 

@@ -51,10 +51,12 @@ pub struct SnapshotInfo {
     pub size: u64,
     /// It has no files, and its root is like the one below: whatever reads the stack need not look at it.
     pub unchanged: bool,
+    /// It hides nothing of what is below it: with nothing below, its directory is the file system.
+    pub hides_nothing: bool,
 }
 
 /// The columns of a [`SnapshotInfo`].
-const COLUMNS: &str = "id, parent, created_s, size, unchanged";
+const COLUMNS: &str = "id, parent, created_s, size, unchanged, hides_nothing";
 
 /// Deeper stacks are refused: the parents of a broken index could lead in a circle.
 const DEPTH_MAX: usize = 100_000;
@@ -79,6 +81,14 @@ pub struct Draft {
     work: PathBuf,
     parent: Option<SnapshotId>,
     lowers: Vec<PathBuf>,
+}
+
+/// What the index keeps of a draft that is complete.
+struct Complete {
+    /// Bytes of its files.
+    size: i64,
+    unchanged: bool,
+    hides_nothing: bool,
 }
 
 impl Store {
@@ -141,7 +151,7 @@ impl Store {
                     "WITH RECURSIVE stack (depth, {COLUMNS}) AS (
                         SELECT 0, {COLUMNS} FROM snapshots WHERE id = ?1
                         UNION ALL
-                        SELECT stack.depth + 1, s.id, s.parent, s.created_s, s.size, s.unchanged
+                        SELECT stack.depth + 1, s.id, s.parent, s.created_s, s.size, s.unchanged, s.hides_nothing
                         FROM stack JOIN snapshots AS s ON s.id = stack.parent LIMIT {DEPTH_MAX}
                     ) SELECT {COLUMNS} FROM stack ORDER BY depth"
                 ))
@@ -211,6 +221,15 @@ impl Store {
             .collect())
     }
 
+    /// The directory that is all of a snapshot's file system, if it is a single one: nothing is below it but what
+    /// changed nothing, and it hides nothing. For reading only.
+    pub fn lone_directory(&self, id: &SnapshotId) -> Result<Option<PathBuf>> {
+        let stack = self.stack(id)?;
+        let mut changed = stack.iter().filter(|info| !info.unchanged);
+        let lone = changed.next().filter(|info| info.hides_nothing && changed.next().is_none());
+        Ok(lone.map(|info| self.snapshot_directory(&info.id)))
+    }
+
     /// The directory with what a snapshot changed.
     pub fn snapshot_directory(&self, id: &SnapshotId) -> PathBuf {
         self.snapshot_path(id).join("fs")
@@ -246,7 +265,7 @@ impl Draft {
 
     /// Makes the draft a snapshot.
     pub fn commit(self) -> Result<SnapshotId> {
-        let (size, unchanged) = self.complete()?;
+        let Complete { size, unchanged, hides_nothing } = self.complete()?;
         // The parent's id in front of random bits: equal names are impossible, and no counter has to be shared.
         let id = SnapshotId(fresh_name(&self.folder));
         let target = self.store.snapshot_path(&id);
@@ -255,8 +274,9 @@ impl Draft {
         let parent = self.parent.as_ref().map(|p| p.0.clone());
         self.store.write(|transaction| {
             transaction.execute(
-                "INSERT INTO snapshots (id, parent, created_s, used_s, size, unchanged) VALUES (?1, ?2, ?3, ?3, ?4, ?5)",
-                params![id.0, parent, now, size, unchanged],
+                "INSERT INTO snapshots (id, parent, created_s, used_s, size, unchanged, hides_nothing)
+                 VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)",
+                params![id.0, parent, now, size, unchanged, hides_nothing],
             )
         })?;
         Ok(id)
@@ -265,7 +285,7 @@ impl Draft {
     /// Makes the draft the files of a snapshot that was a layer only. The draft must stand on the same parent and hold
     /// what the layer says; if somebody else was faster, theirs stay.
     pub fn commit_as(self, id: &SnapshotId) -> Result<()> {
-        let (size, unchanged) = self.complete()?;
+        let Complete { size, unchanged, hides_nothing } = self.complete()?;
         let target = self.store.snapshot_path(id);
         match fs::rename(&self.folder, &target) {
             Ok(()) => {}
@@ -274,19 +294,20 @@ impl Draft {
         }
         self.store.write(|transaction| {
             transaction.execute(
-                "UPDATE snapshots SET layer_only = 0, size = ?2, unchanged = ?3 WHERE id = ?1",
-                params![id.0, size, unchanged],
+                "UPDATE snapshots SET layer_only = 0, size = ?2, unchanged = ?3, hides_nothing = ?4 WHERE id = ?1",
+                params![id.0, size, unchanged, hides_nothing],
             )
         })?;
         Ok(())
     }
 
-    /// Says what is kept: its bytes, and whether it changes nothing.
-    fn complete(&self) -> Result<(i64, bool)> {
+    /// Says what is kept.
+    fn complete(&self) -> Result<Complete> {
         let failed = Error::io("read", &self.fs);
         let measured = tree::measure(&self.fs).and_then(|measure| {
             let unchanged = measure.entries == 0 && self.root_is_like_below()?;
-            Ok((i64::try_from(measure.bytes).unwrap_or(i64::MAX), unchanged))
+            let size = i64::try_from(measure.bytes).unwrap_or(i64::MAX);
+            Ok(Complete { size, unchanged, hides_nothing: !measure.hides })
         });
         measured.map_err(failed)
     }
@@ -318,6 +339,7 @@ fn info(row: &rusqlite::Row<'_>) -> rusqlite::Result<SnapshotInfo> {
         created_s: row.get(2)?,
         size: row.get::<_, i64>(3)?.unsigned_abs(),
         unchanged: row.get(4)?,
+        hides_nothing: row.get(5)?,
     })
 }
 

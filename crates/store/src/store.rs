@@ -1,9 +1,11 @@
 //! Opening a store: its folders, its format, what dead processes left.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jettison_oci::Digest;
 use rusqlite::Connection;
 
 use crate::files::FileMemory;
@@ -22,6 +24,8 @@ pub struct Store {
     connection: Arc<Mutex<Connection>>,
     pub(crate) files: Arc<FileMemory>,
     pub(crate) sweeper: Arc<Sweeper>,
+    /// Blobs that this process wrote, and hashed as it did.
+    pub(crate) written: Arc<Mutex<HashSet<Digest>>>,
 }
 
 impl Store {
@@ -50,6 +54,7 @@ impl Store {
             connection: Arc::new(Mutex::new(connection)),
             files: Arc::default(),
             sweeper: Arc::default(),
+            written: Arc::default(),
         };
         scratch::sweep(&store)?;
         store.check_after_restart()?;

@@ -136,6 +136,8 @@ pub(crate) struct Measure {
     pub(crate) entries: u64,
     /// Sum of the sizes of regular files, bytes; a file with several names counts once.
     pub(crate) bytes: u64,
+    /// Whether a name stands for nothing but that what is below it is hidden: a character device 0:0.
+    pub(crate) hides: bool,
 }
 
 /// Measures the tree at `path`. Directories that may not be read count as empty.
@@ -171,6 +173,10 @@ impl Visitor for Counter {
                     if stat.st_nlink == 1 || self.seen.insert(stat.st_ino) {
                         self.measure.bytes = self.measure.bytes.saturating_add(stat.st_size as u64);
                     }
+                }
+                FileType::CharacterDevice => {
+                    let stat = rustix::fs::statat(directory.as_fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    self.measure.hides |= stat.st_rdev == 0;
                 }
                 _ => {}
             }

@@ -152,31 +152,35 @@ pub fn write_folder(
     Ok(())
 }
 
-/// A blob of the store that is verified again on its way out: what leaves must be what its name says. Hashing a large one
-/// takes longer than writing it and has a thread of its own.
+/// A blob of the store that is verified again on its way out, unless this process has just written it: what leaves must be
+/// what its name says. Hashing a large one takes longer than writing it and has a thread of its own.
 struct Checked {
     file: File,
     path: PathBuf,
     digest: Digest,
-    hashing: JoinHandle<io::Result<Digest>>,
+    hashing: Option<JoinHandle<io::Result<Digest>>>,
 }
 
 impl Checked {
     fn open(store: &Store, digest: &Digest) -> Result<Self, Error> {
         let (path, algorithm) = (store.blob_path(digest), digest.algorithm());
-        let again = store.open_blob(digest)?;
-        let hash = move || {
-            let reader = DigestReader::new(again, algorithm);
-            let mut buffered = BufReader::with_capacity(HASH_BYTES, reader);
-            io::copy(&mut buffered, &mut io::sink())?;
-            Ok(buffered.into_inner().finish().1)
-        };
-        let hashing = Builder::new().spawn(hash).map_err(Error::io("start", "a thread"))?;
+        let mut hashing = None;
+        if !store.has_just_written(digest) {
+            let again = store.open_blob(digest)?;
+            let hash = move || {
+                let reader = DigestReader::new(again, algorithm);
+                let mut buffered = BufReader::with_capacity(HASH_BYTES, reader);
+                io::copy(&mut buffered, &mut io::sink())?;
+                Ok(buffered.into_inner().finish().1)
+            };
+            hashing = Some(Builder::new().spawn(hash).map_err(Error::io("start", "a thread"))?);
+        }
         Ok(Self { file: store.open_blob(digest)?, path, digest: digest.clone(), hashing })
     }
 
     fn finish(self) -> Result<(), Error> {
-        let found = self.hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let Some(hashing) = self.hashing else { return Ok(()) };
+        let found = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         if found.map_err(Error::io("read", &self.path))? == self.digest {
             return Ok(());
         }

@@ -142,7 +142,7 @@ impl Build<'_> {
         let failed = |source| Error::Copy { span: self.plan.steps[step].span, source };
         let base = match target.input.filter(|_| !copy.link) {
             None => None,
-            input => Some(filesystem::open(store, input)?),
+            input => Some(filesystem::open_to_read(store, input)?),
         };
         let base = base.as_ref().map(AsFd::as_fd);
         let plan = copy::plan(&selection, root.as_fd(), base, &options).map_err(failed)?;
@@ -193,7 +193,7 @@ impl Build<'_> {
         let copy = Copy { sources, ..copy.clone() };
         if let Source::Fs(fs) = copy.from {
             let snapshot = self.fs_snapshot(fs)?.expect("what a step reads was made before it");
-            let root = filesystem::open(self.images.store, snapshot.as_ref())?;
+            let root = filesystem::open_to_read(self.images.store, snapshot.as_ref())?;
             let selection = self.select(&copy, &root, &Ignore::none())?;
             return Ok(Part { root, selection, unpack: copy.unpack, force_owner: None, from_context: None });
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::fixture::{Jettison, folder};
+use crate::fixture::{Jettison, folder, program, tar_list};
 
 const FILES: [(&str, &str); 5] =
     [("d/a", "1"), ("d/s/b", "22"), ("d/s/c.txt", "333"), ("e/f", "4444"), ("top", "55555")];
@@ -148,4 +148,61 @@ fn files_that_change_while_another_step_runs_never_get_the_key_of_what_they_were
         fs::write(context.path().join("d/a"), "1").unwrap();
         assert_eq!(jettison.build(context.path(), &[verify]), fresh.build(context.path(), &[verify]));
     }
+}
+
+/// A base of one layer is read without a mount, and overlayfs lists a whiteout of nothing where it merges nothing.
+#[test]
+fn whiteouts_of_an_only_layer_are_not_copied() {
+    let work = folder("", &[("layer/d/kept", "k"), ("layer/d/.wh.gone", ""), ("layer/e/.wh..wh..opq", "")]);
+    let path = |name: &str| work.path().join(name).to_str().unwrap().to_owned();
+    program("tar", &["-cf", &path("layer.tar"), "-C", &path("layer"), "d", "e"]).ok();
+    let sum = program("sha256sum", &[&path("layer.tar")]).ok();
+    let diff_id = sum.split_whitespace().next().unwrap();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+    );
+    fs::write(path("config.json"), config).unwrap();
+    let manifest = r#"[{"Config":"config.json","RepoTags":["only:1"],"Layers":["layer.tar"]}]"#;
+    fs::write(path("manifest.json"), manifest).unwrap();
+    let archive = path("image.tar");
+    let parts = ["config.json", "layer.tar", "manifest.json"];
+    program("tar", &[&["-cf", &archive, "-C", work.path().to_str().unwrap()][..], &parts].concat()).ok();
+    let jettison = Jettison::new();
+    jettison.run(&["load", "-i", &archive]).ok();
+    for copy in ["COPY --from=only:1 / /", "COPY --from=only:1 /d /d\nCOPY --from=only:1 /d/* /e/"] {
+        let context = folder(&format!("FROM scratch\n{copy}\n"), &[]);
+        let (image, files) = (path("out.tar"), path("files.tar"));
+        jettison.build(context.path(), &["--output", &format!("type=oci,dest={image}")]);
+        jettison.build(context.path(), &["--output", &format!("type=tar,dest={files}")]);
+        let listed = tar_list(Path::new(&files));
+        assert!(listed.iter().any(|line| line.ends_with("d/kept")), "{listed:?}");
+        assert!(!listed.iter().any(|line| line.contains("gone") || line.starts_with('c')), "{listed:?}");
+        jettison.run(&["load", "-i", &image]).ok();
+    }
+}
+
+/// A disk gives back other bytes than were written: the part of the old layer that they are in reaches no new one.
+#[test]
+fn a_new_layer_takes_nothing_damaged_from_an_old_one() {
+    let jettison = Jettison::new();
+    let text: String = (0..200_000).map(|n| (n * 7919 % 10_007).to_string()).collect::<Vec<_>>().join(" ");
+    let context = folder("FROM scratch\nCOPY . /\n", &[("big", &text), ("zz", "1")]);
+    let out = context.path().with_extension("out.tar");
+    let output = format!("type=oci,compression=gzip,dest={}", out.display());
+    let first = jettison.build(context.path(), &["--output", &output]);
+    let blobs = jettison.store.path().join("blobs/sha256");
+    let largest = fs::read_dir(blobs)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .max_by_key(|p| fs::metadata(p).unwrap().len());
+    let largest = largest.unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes[9_000] ^= 4;
+    fs::write(&largest, bytes).unwrap();
+    fs::write(context.path().join("zz"), "2").unwrap();
+    let second = jettison.build(context.path(), &["--output", &output]);
+    assert_ne!(first, second);
+    let elsewhere = Jettison::new();
+    assert_eq!(elsewhere.build(context.path(), &["--output", &output]), second, "as without an old layer");
+    fs::remove_file(out).unwrap();
 }

@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 
 use jettison_oci::{Compression, Digest, Hasher};
 
-use self::codec::Codec;
+use self::codec::{Codec, Level};
 use self::writer::Writer;
 use crate::header::BLOCK;
 use crate::{Entry, Error, Kind};
@@ -26,7 +26,7 @@ pub use self::contents::{Contents, Opened};
 pub use self::memory::{Chunk, ChunkHash, ChunkMemory, NoChunks};
 
 /// Version of the format: a change of a single byte of what comes out must change this number.
-pub const ENCODER_VERSION: u32 = 2;
+pub const ENCODER_VERSION: u32 = 3;
 
 /// How to encode.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +69,11 @@ pub fn encode(
         return plain::encode(entries, contents, options, memory, out);
     }
     let estimate: u64 = entries.iter().map(|e| BLOCK as u64 + content_bytes(e)).sum();
-    let level = options.level.unwrap_or(codec::default_level(options.compression, estimate));
-    let options = &EncodeOptions { level: Some(level), ..*options };
+    let level = Level::of(options, estimate);
     if options.threads > 1 && estimate > chunks::CHUNK_BYTES_MAX as u64 {
-        return parallel::encode(entries, contents, options, memory, out);
+        return parallel::encode(entries, contents, options, level, memory, out);
     }
-    let (mut codec, mut writer) = (Codec::new(options, memory), Writer::new(out));
+    let (mut codec, mut writer) = (Codec::new(options.compression, level, memory), Writer::new(out));
     let (mut tar, mut plain) = (Hasher::sha256(), 0);
     chunks::produce(entries, contents, options, &mut |chunk| {
         tar.update(&chunk);
@@ -92,7 +91,8 @@ pub fn recompress(
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
 ) -> Result<Encoded, Error> {
-    let (mut codec, mut writer) = (Codec::new(options, memory), Writer::new(out));
+    let mut codec = Codec::new(options.compression, Level::of(options, 0), memory);
+    let mut writer = Writer::new(out);
     let (mut tar, mut bytes) = (Hasher::sha256(), 0);
     loop {
         let mut chunk = Vec::new();

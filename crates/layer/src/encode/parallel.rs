@@ -7,7 +7,7 @@ use std::thread::Builder;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jettison_oci::Hasher;
 
-use super::codec::{Codec, Packed};
+use super::codec::{Codec, Level, Packed};
 use super::writer::Writer;
 use super::{ChunkMemory, Contents, EncodeOptions, Encoded, chunks};
 use crate::{Entry, Error};
@@ -19,6 +19,7 @@ pub(super) fn encode(
     entries: &[Entry],
     contents: &dyn Contents,
     options: &EncodeOptions,
+    level: Level,
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
 ) -> Result<Encoded, Error> {
@@ -41,7 +42,7 @@ pub(super) fn encode(
             let job_queue = job_queue.clone();
             Builder::new()
                 .spawn_scoped(scope, move || {
-                    let mut codec = Codec::new(options, memory);
+                    let mut codec = Codec::new(options.compression, level, memory);
                     for (chunk, reply) in job_queue {
                         // Nobody waits for the answer after an error; then it may be dropped.
                         let _ = reply.send(codec.pack(&chunk));

@@ -11,7 +11,9 @@ use crossbeam_channel::bounded;
 use jettison_oci::{Digest, Hasher};
 
 use super::chunks::{self, CHUNK_BYTES_MAX};
-use super::{Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, content_bytes};
+use super::{
+    Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, content_bytes,
+};
 use crate::header::{self, BLOCK};
 use crate::{Entry, Error};
 

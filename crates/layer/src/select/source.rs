@@ -472,8 +472,11 @@ impl Walk<'_> {
                 continue;
             }
             let mut known = Vec::new();
-            let (entry, stat) =
-                self.finder.look(directory.as_fd(), name.as_bytes(), below.clone(), &mut known)?;
+            let looked = self.finder.look(directory.as_fd(), name.as_bytes(), below.clone(), &mut known);
+            let (entry, stat) = match looked {
+                Err(error) if error.is_of_nothing() => continue,
+                other => other?,
+            };
             let is_directory = entry.kind == Kind::Directory;
             let next = next.filter(|_| !whole);
             if excluded || !whole {

@@ -3,10 +3,11 @@
 use rusqlite::Connection;
 
 /// The current format.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Statements that lead from format N to N+1.
-const MIGRATIONS: [&str; 6] = [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY, UNCHANGED, CHUNK_HASHES];
+const MIGRATIONS: [&str; 7] =
+    [CREATE, FORGET_FILES, CHUNKS, LAYER_ONLY, UNCHANGED, CHUNK_HASHES, HIDES_NOTHING];
 
 const CREATE: &str = "
     CREATE TABLE images (
@@ -66,6 +67,10 @@ const CHUNK_HASHES: &str = "
         key BLOB PRIMARY KEY, blob TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL, hash BLOB NOT NULL
     ) WITHOUT ROWID;
 ";
+
+/// A snapshot without whiteouts and with nothing below is read without a mount. Of those that are there it is not known:
+/// they are mounted.
+const HIDES_NOTHING: &str = "ALTER TABLE snapshots ADD COLUMN hides_nothing INTEGER NOT NULL DEFAULT 0";
 
 /// Brings the database to [`VERSION`]. Two processes may try at once: the second finds the work done.
 pub(crate) fn migrate(connection: &Connection) -> rusqlite::Result<()> {

@@ -43,6 +43,25 @@ fn a_snapshot_that_changed_nothing_takes_no_part_in_mounts() {
 }
 
 #[test]
+fn a_snapshot_that_is_all_there_is_need_not_be_mounted() {
+    let Place { folder: _folder, store } = place();
+    let base = snapshot(&store, None, "a", "x");
+    let idle = store.begin_snapshot(Some(&base)).unwrap().commit().unwrap();
+    assert_eq!(store.lone_directory(&base).unwrap(), Some(store.snapshot_directory(&base)));
+    assert_eq!(store.lone_directory(&idle).unwrap(), Some(store.snapshot_directory(&base)));
+    let top = snapshot(&store, Some(&idle), "b", "x");
+    assert_eq!(store.lone_directory(&top).unwrap(), None, "two are merged");
+    // What hides nothing that is there is not seen in a merged view either.
+    let draft = store.begin_snapshot(None).unwrap();
+    fs::create_dir(draft.fs().join("d")).unwrap();
+    let whiteout = draft.fs().join("d/gone");
+    let kind = rustix::fs::FileType::CharacterDevice;
+    rustix::fs::mknodat(rustix::fs::CWD, &whiteout, kind, rustix::fs::Mode::empty(), 0).unwrap();
+    let hiding = draft.commit().unwrap();
+    assert_eq!(store.lone_directory(&hiding).unwrap(), None);
+}
+
+#[test]
 fn a_draft_gets_mode_of_its_parent_and_may_change_it_late() {
     use std::os::unix::fs::PermissionsExt as _;
     let Place { folder: _folder, store } = place();
