@@ -1,13 +1,17 @@
-//! The little HTTP that the commands need: a GET to this machine, the answer in memory.
+//! The little HTTP that the commands need: a GET to this machine, the answer in memory; and a server of a few pages.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 /// Longest answer that is read, bytes: manifests and greetings.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// Longest head of a request that is read, bytes.
+const REQUEST_BYTES_MAX: u64 = 64 << 10;
 
 /// How long a single connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,10 +57,54 @@ pub fn get_when_up(
     }
 }
 
+/// Serves `pages`, by path, on a port of the loopback interface for as long as this process lives.
+pub fn serve(pages: BTreeMap<String, Vec<u8>>) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Whoever goes away before the end does not want the answer.
+            let _ = answer(stream, &pages);
+        }
+    });
+    Ok(port)
+}
+
+/// One request, one answer.
+fn answer(stream: TcpStream, pages: &BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
+    let mut first = String::new();
+    reader.read_line(&mut first)?;
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let mut words = first.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (status, body) = match pages.get(path) {
+        Some(body) => ("200 OK", body.as_slice()),
+        None => ("404 Not Found", &b""[..]),
+    };
+    let length = body.len();
+    let mut answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").into_bytes();
+    if method != "HEAD" {
+        answer.extend_from_slice(body);
+    }
+    reader.into_inner().into_inner().write_all(&answer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+
+    #[test]
+    fn pages_are_served_by_path() {
+        let port = serve(BTreeMap::from([("/a".to_owned(), b"text".to_vec())])).unwrap();
+        assert_eq!(get(port, "/a", "*/*").unwrap(), b"text");
+        assert!(get(port, "/b", "*/*").is_err());
+    }
 
     fn answer_once(answer: &'static str) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

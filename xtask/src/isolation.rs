@@ -44,9 +44,20 @@ pub struct Isolation {
 }
 
 impl Isolation {
+    /// With the network of this machine.
     pub fn start(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        Self::of(Command::new("unshare"), folder)
+    }
+
+    /// With a network of their own, in which there is nobody else.
+    pub fn start_alone(folder: &Path) -> Result<Self> {
         let mut command = Command::new("unshare");
+        command.arg("--net");
+        Self::of(command, folder)
+    }
+
+    fn of(mut command: Command, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
         command.args([
             "--mount",
             "--propagation",
@@ -80,7 +91,11 @@ impl Isolation {
     pub fn command(&self, program: &Path) -> Command {
         let nsenter = process::find_program("nsenter").unwrap_or_else(|| "nsenter".into());
         let mut command = Command::new(nsenter);
-        command.arg("--target").arg(self.inner.to_string()).args(["--mount", "--pid", "--"]).arg(program);
+        command
+            .arg("--target")
+            .arg(self.inner.to_string())
+            .args(["--mount", "--pid", "--net", "--"])
+            .arg(program);
         command
     }
 

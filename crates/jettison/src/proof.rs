@@ -11,7 +11,7 @@ use jettison_inspect::{
     Subject, Tree,
 };
 use jettison_layer::{self as layer, Limits};
-use jettison_oci::{Algorithm, Descriptor, Digest, DigestReader, ImageConfig, media_type};
+use jettison_oci::{Algorithm, Descriptor, Digest, DigestReader, ImageConfig, Reference, media_type};
 use jettison_store::Store;
 use jettison_ui::{self as ui, Origin};
 
@@ -58,7 +58,13 @@ impl Inspector for Prover {
             platform: &config.platform(),
             provenance: Some(&from_build),
         };
-        let report = inspect::prove(&image).map_err(failed)?;
+        let mut report = inspect::prove(&image).map_err(failed)?;
+        if self.run {
+            report.is_tried();
+        }
+        let name =
+            candidate.names().first().map_or_else(|| candidate.digest().to_string(), Reference::familiar);
+        report.name_image(&name);
         let mut verdict = verdict(&report, &|subject| Some(place(candidate, subject)));
         if let Some(trial) = self.run.then(|| trial::other_machine(&config.platform())).flatten() {
             add_trial(&mut verdict, &trial);

@@ -35,12 +35,36 @@ impl Docker {
         Programs::of(release).map(drop)
     }
 
-    /// Starts one that keeps its files in `folder`; docker.io's images are taken from `mirror`.
+    /// Starts one that keeps its files in `folder`; docker.io's images are taken from `mirror`. Builds have the network of
+    /// this machine.
     pub fn start(release: Release, mirror: Option<&Registry>, folder: &Path) -> Result<Self> {
-        let sockets = Scratch::for_sockets()?;
-        let isolation = Isolation::start(&folder.join("namespaces"))?;
         let programs = Programs::of(release)?;
+        let isolation = Isolation::start(&folder.join("namespaces"))?;
         let mut command = isolation.command(&programs.daemon);
+        // It must not touch the network of this machine; builds use it as it is.
+        command.arg("--bridge=none");
+        if let Some(registry) = mirror {
+            command.arg("--registry-mirror").arg(format!("http://127.0.0.1:{}", registry.port));
+        }
+        Self::serve(programs, (isolation, command), release, folder)
+    }
+
+    /// Starts one with a network of its own, which has the bridge that some things ask for and leads nowhere.
+    pub fn start_alone(release: Release, folder: &Path) -> Result<Self> {
+        let programs = Programs::of(release)?;
+        let isolation = Isolation::start_alone(&folder.join("namespaces"))?;
+        let mut command = isolation.command(&programs.daemon);
+        command.args(["--bip=172.31.255.1/24", "--ip-forward=false", "--userland-proxy=false"]);
+        Self::serve(programs, (isolation, command), release, folder)
+    }
+
+    fn serve(
+        programs: Programs,
+        (isolation, mut command): (Isolation, Command),
+        release: Release,
+        folder: &Path,
+    ) -> Result<Self> {
+        let sockets = Scratch::for_sockets()?;
         programs.prepare(&mut command);
         command.arg("--host").arg(socket(&sockets)).arg("--pidfile").arg(sockets.path().join("pid"));
         command
@@ -48,8 +72,7 @@ impl Docker {
             .arg(sockets.path().join("exec"))
             .arg("--data-root")
             .arg(folder.join("data"));
-        // It must not touch the network of this machine; builds use it as it is.
-        command.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
+        command.args(["--iptables=false", "--ip6tables=false"]);
         match release {
             // For `--squash`.
             Release::Installed => drop(command.arg("--experimental")),
@@ -59,9 +82,6 @@ impl Docker {
                 std::fs::write(&file, r#"{"features": {"containerd-snapshotter": true}}"#)?;
                 command.arg("--config-file").arg(file);
             }
-        }
-        if let Some(registry) = mirror {
-            command.arg("--registry-mirror").arg(format!("http://127.0.0.1:{}", registry.port));
         }
         let log = folder.join("log");
         let daemon = Guarded::start_in_background(&command, &log)?;

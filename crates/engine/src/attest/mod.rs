@@ -14,7 +14,7 @@ use jettison_oci::{
     Descriptor, Digest, ImageConfig, Manifest, Platform, Reference, RootFs, media_type, time,
     to_canonical_json,
 };
-use jettison_plan::remote::Remote;
+use jettison_plan::remote::{Git, Remote};
 use serde_json::{Value, json};
 
 use crate::assemble::Documents;
@@ -81,10 +81,29 @@ impl Attestations {
     }
 }
 
+/// Ids of what may help to fetch something. BuildKit tells of them whether or not they are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Means {
+    secrets: &'static [&'static str],
+    agents: &'static [&'static str],
+}
+
+impl Means {
+    /// Source: BuildKit `client/llb/source.go` (Git).
+    fn of(git: &Git) -> Self {
+        let agents: &[&str] = if git.is_ssh() { &["default"] } else { &[] };
+        Self { secrets: &["GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"], agents }
+    }
+}
+
 /// Something that the build was made from: where it is, and what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Material {
     pub(crate) uri: String,
+    /// What was asked for: of a repository also the folder.
+    asked: String,
+    /// What fetching it may have used: ids of secrets, and of an agent.
+    means: Means,
     /// `sha256`, or `sha1` for commits.
     algorithm: &'static str,
     hex: String,
@@ -98,16 +117,23 @@ impl Material {
             Resolved::Commit(commit) if commit.len() == 64 => ("sha256", commit.clone()),
             Resolved::Commit(commit) => ("sha1", commit.clone()),
         };
-        Self { uri: remote.shown(), algorithm, hex }
+        let (uri, means) = match remote {
+            // BuildKit names the repository, whatever part of it is used.
+            Remote::Git(git) => (Git { subdir: None, ..git.clone() }.shown(), Means::of(git)),
+            Remote::Http(_) => (remote.shown(), Means::default()),
+        };
+        Self { uri, asked: remote.shown(), means, algorithm, hex }
     }
 
     /// A file that was fetched.
     pub(crate) fn of_file(remote: &Remote, body: &Digest) -> Self {
-        Self { uri: remote.shown(), algorithm: "sha256", hex: body.hex().to_owned() }
+        let (uri, means) = (remote.shown(), Means::default());
+        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: body.hex().to_owned() }
     }
 
     fn of_image(reference: &Reference, platform: &Platform, digest: &Digest) -> Self {
-        Self { uri: purl(reference, platform), algorithm: "sha256", hex: digest.hex().to_owned() }
+        let (uri, means) = (purl(reference, platform), Means::default());
+        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: digest.hex().to_owned() }
     }
 
     fn digest(&self) -> Value {

@@ -34,24 +34,31 @@ impl Build<'_> {
         let mut internal = json!({"builderPlatform": jettison_oci::Platform::host().to_string()});
         let mut metadata = json!({
             "buildkit_completeness": {
-                "request": wanted.max,
+                "request": wanted.max || !self.has_arguments(),
                 "resolvedDependencies": !self.has_local_files(),
             },
         });
         if wanted.reproducible {
             metadata["buildkit_reproducible"] = json!(true);
         }
+        if self.is_hermetic() {
+            metadata["buildkit_hermetic"] = json!(true);
+        }
+        metadata["buildkit_metadata"] = if wanted.max { self.source() } else { json!({}) };
         if wanted.max {
             internal["buildConfig"] = self.steps();
-            metadata["buildkit_metadata"] = self.source();
+        }
+        let mut definition = json!({
+            "buildType": BUILD_TYPE,
+            "externalParameters": {"configSource": self.config_source(), "request": self.parameters(wanted.max)},
+            "internalParameters": internal,
+        });
+        let materials = self.materials();
+        if !materials.is_empty() {
+            definition["resolvedDependencies"] = materials.iter().map(Material::json).collect();
         }
         json!({
-            "buildDefinition": {
-                "buildType": BUILD_TYPE,
-                "externalParameters": {"configSource": self.config_source(), "request": self.parameters(wanted.max)},
-                "internalParameters": internal,
-                "resolvedDependencies": self.materials(),
-            },
+            "buildDefinition": definition,
             "runDetails": {"builder": {"id": wanted.builder_id}, "metadata": metadata},
         })
     }
@@ -59,14 +66,16 @@ impl Build<'_> {
     fn v02(&self, wanted: &Provenance) -> Value {
         let mut metadata = json!({
             "completeness": {
-                "parameters": wanted.max,
+                "parameters": wanted.max || !self.has_arguments(),
                 "environment": true,
                 "materials": !self.has_local_files(),
             },
             "reproducible": wanted.reproducible,
         });
-        if wanted.max {
-            metadata["https://mobyproject.org/buildkit@v1#metadata"] = self.source();
+        let source = if wanted.max { self.source() } else { json!({}) };
+        metadata["https://mobyproject.org/buildkit@v1#metadata"] = source;
+        if self.is_hermetic() {
+            metadata["https://mobyproject.org/buildkit@v1#hermetic"] = json!(true);
         }
         let mut config_source = self.config_source();
         if let Some(path) = config_source.as_object_mut().and_then(|source| source.remove("path")) {
@@ -75,7 +84,6 @@ impl Build<'_> {
         let mut predicate = json!({
             "builder": {"id": wanted.builder_id},
             "buildType": BUILD_TYPE,
-            "materials": self.materials(),
             "invocation": {
                 "configSource": config_source,
                 "parameters": self.parameters(wanted.max),
@@ -83,6 +91,10 @@ impl Build<'_> {
             },
             "metadata": metadata,
         });
+        let materials = self.materials();
+        if !materials.is_empty() {
+            predicate["materials"] = materials.iter().map(Material::json).collect();
+        }
         if wanted.max {
             predicate["buildConfig"] = self.steps();
         }
@@ -96,6 +108,27 @@ impl Build<'_> {
             ContextSource::Empty => false,
         };
         is_local(&self.request.context) || self.request.named_contexts.values().any(is_local)
+    }
+
+    /// Whether there is anything among the parameters that the least does not tell. Source: BuildKit
+    /// `solver/llbsolver/provenance.go`.
+    fn has_arguments(&self) -> bool {
+        self.build_args().next().is_some() || !self.request.plan.labels.is_empty()
+    }
+
+    /// Build arguments that may be told.
+    fn build_args(&self) -> impl Iterator<Item = &(String, String)> {
+        let is_told = |name: &str| !PROXIES.contains(&name.to_ascii_lowercase().as_str());
+        self.request.plan.build_args.iter().filter(move |(name, _)| is_told(name))
+    }
+
+    /// Whether nothing could come in but what is listed: no local files, no network for any step.
+    fn is_hermetic(&self) -> bool {
+        let is_offline = |action: &Action| match action {
+            Action::Run(run) => run.network == Network::None,
+            Action::Copy(_) | Action::Workdir(_) => true,
+        };
+        !self.has_local_files() && self.plan.steps.iter().all(|step| is_offline(&step.action))
     }
 
     /// The Dockerfile, and the repository or URL that it came from.
@@ -126,30 +159,23 @@ impl Build<'_> {
         let options = &self.request.plan;
         let mut arguments = self.settings();
         if max {
-            for (name, value) in &options.build_args {
-                if !PROXIES.contains(&name.to_ascii_lowercase().as_str()) {
-                    arguments.insert(format!("build-arg:{name}"), json!(value));
-                }
-            }
+            arguments
+                .extend(self.build_args().map(|(name, value)| (format!("build-arg:{name}"), json!(value))));
             arguments
                 .extend(options.labels.iter().map(|(name, value)| (format!("label:{name}"), json!(value))));
-            for (name, context) in &options.contexts {
-                // The folder's place is this machine's business.
-                let shown = match context {
-                    NamedContext::Folder => "local".to_owned(),
-                    NamedContext::Scratch => "docker-image://scratch".to_owned(),
-                    NamedContext::Image(image) => format!("docker-image://{}", image.familiar()),
-                    NamedContext::Stage(stage) => format!("target:{stage}"),
-                };
-                arguments.insert(format!("context:{name}"), json!(shown));
-            }
+        }
+        for (name, context) in &options.contexts {
+            arguments.insert(format!("context:{name}"), json!(self.named_context(name, context)));
         }
         let mut parameters = json!({"frontend": FRONTEND});
         if !arguments.is_empty() {
             parameters["args"] = arguments.into();
         }
         if let ContextSource::Folder(_) = &self.request.context {
-            parameters["locals"] = json!([{"name": "context"}, {"name": "dockerfile"}]);
+            let named = self.request.named_contexts.iter();
+            let folders = named.filter(|(_, context)| matches!(context, ContextSource::Folder(_)));
+            let names = ["context", "dockerfile"].into_iter().chain(folders.map(|(name, _)| name.as_str()));
+            parameters["locals"] = names.map(|name| json!({"name": name})).collect();
         }
         if max {
             let (secrets, agents) = self.secret_ids();
@@ -163,6 +189,21 @@ impl Build<'_> {
             }
         }
         parameters
+    }
+
+    /// What a name of `--build-context` stands for. The place of a folder is this machine's business.
+    fn named_context(&self, name: &str, context: &NamedContext) -> String {
+        match context {
+            NamedContext::Folder => match self.request.named_contexts.get(name) {
+                Some(ContextSource::Fetched(fetched)) if let Some(material) = &fetched.origin => {
+                    material.asked.clone()
+                }
+                _ => format!("local:{name}"),
+            },
+            NamedContext::Scratch => "docker-image://scratch".to_owned(),
+            NamedContext::Image(image) => format!("docker-image://{}", image.familiar()),
+            NamedContext::Stage(stage) => format!("target:{stage}"),
+        }
     }
 
     /// Flags that the result depends on, as BuildKit's client hands them to its frontend. Source: buildx `build/opt.go`;
@@ -190,7 +231,7 @@ impl Build<'_> {
         all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect()
     }
 
-    /// Ids of secrets and agents that steps ask for, and whether they may be missing. Never a value.
+    /// Ids of secrets and agents that steps ask for or that Git may use, and whether they may be missing. Never a value.
     fn secret_ids(&self) -> (BTreeMap<String, bool>, BTreeMap<String, bool>) {
         let (mut secrets, mut agents) = (BTreeMap::new(), BTreeMap::new());
         for step in &self.plan.steps {
@@ -207,11 +248,19 @@ impl Build<'_> {
                 }
             }
         }
+        for means in self.materials().iter().map(|material| material.means) {
+            for id in means.secrets {
+                secrets.entry((*id).to_owned()).or_insert(true);
+            }
+            for id in means.agents {
+                agents.entry((*id).to_owned()).or_insert(true);
+            }
+        }
         (secrets, agents)
     }
 
     /// Base images, URLs and repositories, with what they held.
-    fn materials(&self) -> Value {
+    fn materials(&self) -> Vec<Material> {
         let mut materials: Vec<Material> = Vec::new();
         for (planned, image) in self.plan.images.iter().zip(&self.bases) {
             let digest = image.index.as_ref().map_or(&image.descriptor.digest, |index| &index.digest);
@@ -231,7 +280,7 @@ impl Build<'_> {
         }));
         materials.sort_by(|a, b| (&a.uri, &a.hex).cmp(&(&b.uri, &b.hex)));
         materials.dedup();
-        materials.iter().map(Material::json).collect()
+        materials
     }
 
     /// The steps of the plan, by the names that people see.

@@ -92,7 +92,7 @@ impl Remotes<'_> {
         repository: &Repository,
         home: &'p Path,
     ) -> Result<GitProgram<'p>, Error> {
-        let over_ssh = git.url.starts_with("ssh://") || !git.url.contains("://");
+        let over_ssh = git.is_ssh();
         let agent = self.agents.get("default").cloned();
         if over_ssh && agent.is_none() {
             return Err(Error::Git {

@@ -6,14 +6,12 @@ use std::io;
 use jettison_oci::Platform;
 use object::elf;
 
+use super::finding::TRY;
 use super::permission::Use;
 use super::{Program, Proof, Subject, shown, words};
 use crate::elf::{Elf, Machine};
 use crate::loader::{Closure, Family, Problem, Start, closure};
 use crate::tree::{Place, Walk};
-
-/// What helps where files say too little.
-const TRY: (&str, &str) = ("try it", "jettison verify --run IMAGE");
 
 /// How well a file fits a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl Proof<'_> {
             Ok(elf) => elf,
             Err(error) => {
                 self.error("elf-damaged", subject, format!("{path}: {error}"))
-                    .fix("make it again", "jettison build --no-cache …");
+                    .fix("make it again", "jettison build --no-cache .");
                 return Ok(program("damaged".to_owned(), None));
             }
         };
@@ -148,15 +146,15 @@ impl Proof<'_> {
                     "{path} is for {is}, the image for {wanted}: some machines run both, some do not"
                 );
                 self.warning("machine-wrong", subject, message)
-                    .fix("say that the image is for it", format!("jettison build --platform linux/{is} …"));
+                    .fix("say that the image is for it", format!("jettison build --platform linux/{is} ."));
             }
             Fit::No => {
                 let message = format!("{path} is for {is}, the image for {wanted}: exec format error");
                 self.error("machine-wrong", subject, message)
-                    .fix("build for that platform", format!("jettison build --platform linux/{is} …"))
+                    .fix("build for that platform", format!("jettison build --platform linux/{is} ."))
                     .fix(
-                        "or let the compiler make the right one",
-                        "ARG TARGETARCH\nRUN GOARCH=$TARGETARCH go build …",
+                        "or, if it is Go, let the compiler make the right one: above the line that builds it",
+                        "ARG TARGETARCH\nENV GOARCH=$TARGETARCH",
                     );
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::doubt::{family, mentions, text};
+use super::finding::TRY;
 use super::{Proof, Severity, Subject, shown};
 use crate::elf::dlopen::{Priority, Wanted, read};
 use crate::elf::library_names;
@@ -52,8 +53,7 @@ impl Proof<'_> {
                 "dlopen: {} {verb} libraries by name while running; which ones, files cannot say{named}",
                 silent.join(", ")
             );
-            self.warning("dlopen", Subject::File(shown(&binary.path)), message)
-                .fix("try it", "jettison verify --run IMAGE");
+            self.warning("dlopen", Subject::File(shown(&binary.path)), message).fix(TRY.0, TRY.1);
         }
         Ok(())
     }

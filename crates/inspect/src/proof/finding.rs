@@ -87,6 +87,9 @@ impl Finding {
     }
 }
 
+/// What helps where files say too little. The last word stands for the image until [`Report::name_image`].
+pub(super) const TRY: (&str, &str) = ("try it", "jettison verify --run IMAGE");
+
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -103,6 +106,24 @@ pub struct Report {
 }
 
 impl Report {
+    /// Puts the name of the image into the texts to paste.
+    pub fn name_image(&mut self, name: &str) {
+        for fix in self.fixes_to_try() {
+            fix.text = TRY.1.replace("IMAGE", &for_shell(name));
+        }
+    }
+
+    /// Leaves out the advice to start the image: it is being started.
+    pub fn is_tried(&mut self) {
+        for finding in &mut self.findings {
+            finding.fixes.retain(|fix| fix.text != TRY.1);
+        }
+    }
+
+    fn fixes_to_try(&mut self) -> impl Iterator<Item = &mut Fix> {
+        self.findings.iter_mut().flat_map(|finding| &mut finding.fixes).filter(|fix| fix.text == TRY.1)
+    }
+
     /// The worst of what was found.
     pub(super) fn verdict_of(findings: &[Finding]) -> Verdict {
         match findings.iter().map(|finding| finding.severity).max() {
@@ -110,5 +131,25 @@ impl Report {
             Some(Severity::Warning) => Verdict::Unsure,
             Some(Severity::Note) | None => Verdict::Starts,
         }
+    }
+}
+
+/// A word as a shell takes it.
+fn for_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@+,=%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_where_a_shell_would_take_them_apart() {
+        let said = ["app:1", "./my image", "it's"].map(for_shell);
+        assert_eq!(said, ["app:1", "'./my image'", "'it'\\''s'"]);
     }
 }

@@ -46,8 +46,8 @@ impl Proof<'_> {
             fixes.push(Fix { how, text: self.run(&format!("chmod {mode} {path}")) });
         }
         if fixes.is_empty() {
-            let how = format!("{how}, where it is copied");
-            fixes.push(Fix { how, text: format!("COPY --chmod={OPEN} …") });
+            let how = format!("{how}, where it is copied (replace `build` by the stage that has it)");
+            fixes.push(Fix { how, text: format!("COPY --from=build --chmod={OPEN} {path} {path}") });
         }
         Ok(fixes)
     }

@@ -168,8 +168,14 @@ impl Proof<'_> {
         }
         let source = self.image.provenance.and_then(|provenance| provenance.source(&place.path));
         let line = source.and_then(|source| without_cgo(&source.runs));
-        let text = line.unwrap_or_else(|| "CGO_ENABLED=0 go build …".to_owned());
-        Ok(vec![Fix { how: "build it without cgo; it then needs no libraries".to_owned(), text }])
+        let fix = |how: &str, text| Fix { how: how.to_owned(), text };
+        Ok(vec![match line {
+            Some(line) => fix("build it without cgo; it then needs no libraries", line),
+            None => fix(
+                "build it without cgo, with this above the line that builds it; it then needs no libraries",
+                "ENV CGO_ENABLED=0".to_owned(),
+            ),
+        }])
     }
 
     /// COPY lines for what `source` has and the image lacks; `None` if the source lacks something too.

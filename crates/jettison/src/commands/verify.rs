@@ -33,7 +33,11 @@ pub(crate) fn run(args: &Verify, environment: &Environment) -> Result<ExitCode, 
             platform: &config.platform(),
             provenance: None,
         };
-        let report = inspect::prove(&subject).map_err(|error| Error::Inspection(error.to_string()))?;
+        let mut report = inspect::prove(&subject).map_err(|error| Error::Inspection(error.to_string()))?;
+        if args.run {
+            report.is_tried();
+        }
+        report.name_image(&args.image);
         let mut verdict = proof::verdict(&report, &|_| None);
         let trial = if args.run { Some(start(&source, image, environment)?) } else { None };
         if let Some(trial) = &trial {

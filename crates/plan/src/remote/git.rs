@@ -142,6 +142,11 @@ impl Git {
         self.reference.as_deref().filter(|text| is_commit(text))
     }
 
+    /// Whether it is reached over ssh.
+    pub fn is_ssh(&self) -> bool {
+        self.url.starts_with("ssh://") || !self.url.contains("://")
+    }
+
     /// As people write it, without credentials.
     pub fn shown(&self) -> String {
         let mut text = super::redacted(&self.url);
