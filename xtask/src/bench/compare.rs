@@ -11,7 +11,7 @@ use crate::standin;
 use crate::table;
 
 use super::measure::{self, Measured};
-use super::peers::{self, Builder, End, Job};
+use super::peers::{self, Builder, End, JETTISON, Job};
 use super::report::{self, Row};
 use super::workloads::{Before, Ending, Phase, Workload};
 
@@ -39,6 +39,9 @@ fn push_base(jettison: &Jettison, registry: &Registry) -> Result<()> {
     jettison.quietly(["push", "--quiet", standin::GO.image, &destination]).map(drop)
 }
 
+/// So often a peer may fail at one measurement.
+const PEER_FAILURES_MAX: u32 = 2;
+
 /// All runs of all builders on one workload; one row for each of its phases.
 fn measure_workload(
     workload: &Workload,
@@ -55,9 +58,9 @@ fn measure_workload(
         for (column, builder) in builders.iter().enumerate() {
             let here = Target::new(workload, builder.as_ref(), scratch)?;
             for (phase, row) in workload.phases.iter().zip(&mut rows) {
-                nonce += 1;
-                let Some(measured) = measure_phase(phase, builder.as_ref(), &context, &here, nonce)
-                    .with_context(|| format!("{} by {}", phase.label, builder.name()))?
+                let Some(measured) =
+                    measure_with_patience(phase, builder.as_ref(), &context, &here, &mut nonce)
+                        .with_context(|| format!("{} by {}", phase.label, builder.name()))?
                 else {
                     continue;
                 };
@@ -107,6 +110,28 @@ impl Target {
                 Self { tag, end: End::Push, archive: None, _registry: Some(registry), _folder: folder }
             }
         })
+    }
+}
+
+/// [`measure_phase`], and once more if a peer failed: crun now and then cannot seal a file, and an hour of measuring would be
+/// lost. We may not fail.
+fn measure_with_patience(
+    phase: &Phase,
+    builder: &dyn Builder,
+    context: &Scratch,
+    target: &Target,
+    nonce: &mut u64,
+) -> Result<Option<Measured>> {
+    let mut failures = 0;
+    loop {
+        *nonce += 1;
+        match measure_phase(phase, builder, context, target, *nonce) {
+            Err(error) if builder.name() != JETTISON && failures < PEER_FAILURES_MAX => {
+                failures += 1;
+                println!("{:40} {:15} failed, and is measured again: {error:#}", phase.label, builder.name());
+            }
+            other => return other,
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Subject {
 
 impl Builder for Subject {
     fn name(&self) -> &'static str {
-        "jettison"
+        super::JETTISON
     }
 
     fn version(&self) -> Result<String> {

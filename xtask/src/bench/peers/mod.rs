@@ -14,6 +14,9 @@ use crate::jettison::Jettison;
 use crate::registry::Registry;
 use crate::standin;
 
+/// Our own name among the builders.
+pub(super) const JETTISON: &str = "jettison";
+
 /// One build.
 pub struct Job<'a> {
     /// Folder with the Dockerfile and what it copies.
