@@ -60,12 +60,6 @@ impl Error {
         move |source| Self::Io { action, path, source: source.into() }
     }
 
-    /// Whether a name that was read in a directory leads to nothing: the file is gone meanwhile, or overlayfs lists a
-    /// whiteout of what is not below.
-    pub(crate) fn is_of_nothing(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
-    }
-
     pub(crate) fn invalid(path: &[u8], reason: &'static str) -> Self {
         Self::Invalid { path: shown(path), reason }
     }

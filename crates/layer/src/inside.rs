@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::{Errno, Result};
 
+use crate::Error;
+
 /// Never leave the root: links and `..` are resolved as if the root were `/`.
 pub(crate) const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 /// Never leave the root, and follow no link at all.
@@ -115,15 +117,37 @@ pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// Names in a directory, sorted by bytes, without `.` and `..`.
 pub(crate) fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>> {
-    let mut names = Vec::new();
+    Ok(listed(directory)?.into_iter().map(|listed| listed.name).collect())
+}
+
+/// A name as a directory lists it.
+pub(crate) struct Listed {
+    pub(crate) name: CString,
+    /// Where the file system lists the type too, whether it is a character device.
+    is_device: bool,
+}
+
+impl Listed {
+    /// Whether this is a whiteout that hides nothing: overlayfs lists it as a device where it merges nothing, and says that
+    /// it is not there. Any other name that leads to nothing has gone meanwhile.
+    pub(crate) fn is_whiteout(&self, error: &Error) -> bool {
+        let is_nothing = |source: &std::io::Error| source.kind() == std::io::ErrorKind::NotFound;
+        self.is_device && matches!(error, Error::Io { source, .. } if is_nothing(source))
+    }
+}
+
+/// What a directory lists, sorted by bytes, without `.` and `..`.
+pub(crate) fn listed(directory: BorrowedFd<'_>) -> Result<Vec<Listed>> {
+    let mut all = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
+            let is_device = entry.file_type() == FileType::CharacterDevice;
+            all.push(Listed { name: entry.file_name().to_owned(), is_device });
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
 }
 
 /// Extended attributes of an open file that belong into images, sorted.

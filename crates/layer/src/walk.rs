@@ -41,10 +41,11 @@ pub(crate) fn visit_tree(root: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_
 }
 
 fn visit_directory(directory: BorrowedFd<'_>, path: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-    for name in inside::names(directory).map_err(Error::io("read", path))? {
+    for listed in inside::listed(directory).map_err(Error::io("read", path))? {
+        let name = &listed.name;
         let path = inside::join(path, name.as_bytes());
         let (mut entry, stat) = match read_entry(directory, name.as_bytes(), path) {
-            Err(error) if error.is_of_nothing() => continue,
+            Err(error) if listed.is_whiteout(&error) => continue,
             other => other?,
         };
         entry.xattrs = read_xattrs(directory, name.as_bytes(), &entry.kind);

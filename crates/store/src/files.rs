@@ -2,8 +2,8 @@
 //!
 //! Everything is read into memory at the first question (20,000 files are a few milliseconds) and new ones are written
 //! in one transaction when the store is closed. Every checkout brings new inodes, so there would be more and more of
-//! them: when there are too many, only those stay that this process has used. Which files are too young to be trusted is the asker's business
-//! (`layer::select`).
+//! them: when there are too many, only those stay that this process has used. Which files are too young to be trusted is
+//! the asker's business (`layer::select`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -169,17 +169,19 @@ impl Build<'_> {
         mount: &plan::Mount,
         caches: &BTreeMap<String, CacheLock>,
     ) -> Result<sandbox::Source, Error> {
-        let wanted = self.cache_use(mount)?.expect("only called for cache mounts");
+        let (MountKind::Cache { from, path, .. }, Some(wanted)) = (&mount.kind, self.cache_use(mount)?)
+        else {
+            unreachable!("only called for cache mounts")
+        };
         let cache = &caches[&wanted.id];
-        let inside = match &mount.kind {
-            MountKind::Cache { from: Some(fs), path, .. } => {
+        let inside = match from {
+            Some(fs) => {
                 if !is_owned(&mount.kind) {
                     self.fill_cache(cache, *fs, path, mount.span)?;
                 }
                 "/"
             }
-            MountKind::Cache { path, .. } => path.as_str(),
-            _ => "/",
+            None => path.as_str(),
         };
         Ok(sandbox::Source::Inside { layers: vec![cache.path().to_owned()], path: inside.into() })
     }

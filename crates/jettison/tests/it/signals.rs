@@ -1,10 +1,28 @@
 //! Ctrl-C and SIGTERM: everything ends within a second and nothing is left.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Jettison, folder};
+
+/// A build whose step has said `started`, and the rest of what it says.
+#[track_caller]
+fn started(jettison: &Jettison, context: &Path, options: &[&str]) -> (Child, impl Sized + use<>) {
+    let mut child = jettison
+        .command()
+        .args(["build", "--progress=plain"])
+        .args(options)
+        .arg(context)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("started")), "the step did not start");
+    (child, lines)
+}
 
 #[track_caller]
 fn ends(signal: &str, code: i32) {
@@ -13,16 +31,7 @@ fn ends(signal: &str, code: i32) {
     let folder = folder(&format!("FROM busybox\nRUN echo started; sleep {mark} & sleep {mark}\n"), &[]);
     let before = jettison
         .build(crate::fixture::folder("FROM busybox\nRUN echo kept > /k\n", &[]).path(), &["-t", "kept"]);
-    let mut child = jettison
-        .command()
-        .args(["build", "--progress=plain", "-t", "kept"])
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.any(|l| l.unwrap().ends_with("started")), "the step did not start");
+    let (mut child, _output) = started(&jettison, folder.path(), &["-t", "kept"]);
     let start = Instant::now();
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     let status = child.wait().unwrap();
@@ -61,16 +70,7 @@ fn kill_leaves_a_store_that_works() {
     let jettison = Jettison::with_busybox();
     let mark = format!("4{:05}.25", std::process::id());
     let folder = folder(&format!("FROM busybox\nRUN echo started; sleep {mark}\n"), &[]);
-    let mut child = jettison
-        .command()
-        .args(["build", "--progress=plain"])
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.any(|l| l.unwrap().ends_with("started")));
+    let (mut child, _output) = started(&jettison, folder.path(), &[]);
     child.kill().unwrap();
     child.wait().unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -89,16 +89,7 @@ fn a_build_that_has_failed_does_not_wait_for_another_one() {
     let jettison = Jettison::with_busybox();
     let held = "--mount=type=cache,id=held,target=/c,sharing=locked";
     let long = folder(&format!("FROM busybox\nRUN {held} echo started; sleep 30\n"), &[]);
-    let mut other = jettison
-        .command()
-        .args(["build", "--progress=plain"])
-        .arg(long.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(other.stderr.take().unwrap()).lines();
-    assert!(lines.any(|l| l.unwrap().ends_with("started")), "the step did not start");
+    let (mut other, _output) = started(&jettison, long.path(), &[]);
     let failing = folder(
         &format!(
             "FROM busybox AS waits\nRUN {held} true\nFROM busybox AS fails\nRUN exit 3\nFROM busybox\n\

@@ -459,7 +459,8 @@ impl Walk<'_> {
         path: &[u8],
         reached: Option<&Reached>,
     ) -> Result<(), SelectError> {
-        for name in inside::names(directory.as_fd()).map_err(Error::io("read", path))? {
+        for listed in inside::listed(directory.as_fd()).map_err(Error::io("read", path))? {
+            let name = &listed.name;
             let below = inside::join(path, name.as_bytes());
             let next = match (self.include, reached) {
                 (Some(include), Some(reached)) => Some(include.step(reached, name.as_bytes())),
@@ -474,7 +475,7 @@ impl Walk<'_> {
             let mut known = Vec::new();
             let looked = self.finder.look(directory.as_fd(), name.as_bytes(), below.clone(), &mut known);
             let (entry, stat) = match looked {
-                Err(error) if error.is_of_nothing() => continue,
+                Err(error) if listed.is_whiteout(&error) => continue,
                 other => other?,
             };
             let is_directory = entry.kind == Kind::Directory;
