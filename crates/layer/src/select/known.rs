@@ -7,9 +7,9 @@
 //!
 //! What no clock shows: bytes that a process writes through a mapping of the file that it made and dirtied before.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jettison_oci::Digest;
@@ -131,12 +131,12 @@ impl FsId {
 
 /// The file systems that a walk has met.
 #[derive(Debug, Default)]
-pub(super) struct FsIds(RefCell<HashMap<u64, Option<FsId>>>);
+pub(super) struct FsIds(RwLock<HashMap<u64, Option<FsId>>>);
 
 impl FsIds {
     /// That of the file at `name`, whose stat is `stat`.
     pub(super) fn of(&self, parent: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Option<FsId> {
-        if let Some(known) = self.0.borrow().get(&stat.st_dev) {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&stat.st_dev) {
             return *known;
         }
         let file = inside::open(parent, name, OFlags::PATH | OFlags::NOFOLLOW, NO_LINKS).ok()?;
@@ -145,7 +145,7 @@ impl FsIds {
             return None;
         }
         let found = FsId::of(std::os::fd::AsFd::as_fd(&file));
-        self.0.borrow_mut().insert(stat.st_dev, found);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(stat.st_dev, found);
         found
     }
 }

@@ -4,6 +4,7 @@
 //! hashes what was selected. Carrying it over is `copy`'s work. Source of the rules: BuildKit
 //! `solver/llbsolver/file/backend.go`, `cache/contenthash`, fsutil `copy/copy.go`; pinned by dockerfile_copy_test.go.
 
+mod below;
 mod digest;
 mod known;
 mod pattern;

@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::known::{FileDigests, FileStat, FsIds, Moment, Seen};
-use super::pattern::{self, Include, Reached};
+use super::below::{Below, Found, Look, Looked, Search};
+use super::known::{FileDigests, FsIds, Moment, Seen};
+use super::pattern::{self, Include};
 use crate::inside::{self, IN_ROOT};
-use crate::walk::{Descend, read_entry, read_xattrs, with_hard_link};
+use crate::walk::with_hard_link;
 use crate::{Entry, Error, Kind};
 
 /// Decides which paths do not count: an ignore file, or `--exclude`.
@@ -130,6 +131,10 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    fn look(&self) -> Look<'_> {
+        Look { selector: self.selector, now: self.now, file_systems: &self.met.file_systems }
+    }
+
     /// Adds what was selected to the stamp. Directories by name only: their times change with files that do not count.
     fn stamp(&self, entry: &Entry, stat: &Stat) {
         let mut stamp = self.met.stamp.borrow_mut();
@@ -263,9 +268,10 @@ impl Finder<'_> {
             self.root_entry()?
         } else {
             let parent = inside::open_dir(self.root, parent, IN_ROOT).map_err(Error::io("open", &real))?;
-            let (root, stat) = self.look(parent.as_fd(), last, real.clone(), &mut known)?;
-            self.stamp(&root, &stat);
-            root
+            let Looked { entry, stat, seen } = self.look().at(&parent, last, real.clone())?;
+            self.stamp(&entry, &stat);
+            known.extend(seen);
+            entry
         };
         let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
         if ignored && (root.kind != Kind::Directory || !self.has_included(&real)?) {
@@ -286,29 +292,6 @@ impl Finder<'_> {
         let Ok(directory) = inside::open_dir(self.root, &parent, IN_ROOT) else { return Ok(false) };
         let is_link = rustix::fs::readlinkat(&directory, name, Vec::new()).is_ok();
         Ok(is_link && !self.selector.ignore.excluded(&inside::join(&parent, name)))
-    }
-
-    /// The entry at `name`. A regular file adds its digest to `known` if that is known; then it has no extended
-    /// attributes either, and need not be opened.
-    fn look(
-        &self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
-        path: Vec<u8>,
-        known: &mut Vec<Seen>,
-    ) -> Result<(Entry, Stat), Error> {
-        let (mut entry, stat) = read_entry(parent, name, path)?;
-        let mut digest = None;
-        if matches!(entry.kind, Kind::File { .. }) {
-            let known_as = FileStat::from(&stat);
-            let fs = self.met.file_systems.of(parent, name, &stat).filter(|_| self.now.is_after(&known_as));
-            digest = fs.and_then(|fs| self.selector.files.get(&known_as.on(fs)));
-            known.push(Seen { stat: known_as, digest: digest.clone(), settled: fs.is_some() });
-        }
-        if digest.is_none() {
-            entry.xattrs = read_xattrs(parent, name, &entry.kind);
-        }
-        Ok((entry, stat))
     }
 
     /// Whether anything below an ignored directory is brought back.
@@ -389,10 +372,9 @@ impl Finder<'_> {
         known: &mut Vec<Seen>,
     ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
-        let reached = include.map(Include::start);
-        let mut walk =
-            Walk { finder: self, real, include, entries, known, pending: Vec::new(), linked: HashMap::new() };
-        walk.directory(&directory, b"", reached.as_ref())
+        let below = Search { look: &self.look(), real, include }.run(directory);
+        let mut walk = Walk { finder: self, entries, known, pending: Vec::new(), linked: HashMap::new() };
+        walk.take(below)
     }
 
     fn not_found(&self, path: &[u8]) -> SelectError {
@@ -440,10 +422,9 @@ impl PathFilter for Nothing {
     }
 }
 
+/// What was found below a directory, taken in the order of a walk.
 struct Walk<'a> {
     finder: &'a Finder<'a>,
-    real: &'a [u8],
-    include: Option<&'a Include>,
     entries: &'a mut Vec<Entry>,
     known: &'a mut Vec<Seen>,
     /// Directories that come along only if something below them does.
@@ -452,81 +433,41 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// `reached`: how far the patterns of `--parents` are matched by `path`; `None` if everything counts.
-    fn directory(
-        &mut self,
-        directory: &OwnedFd,
-        path: &[u8],
-        reached: Option<&Reached>,
-    ) -> Result<(), SelectError> {
-        for listed in inside::listed(directory.as_fd()).map_err(Error::io("read", path))? {
-            let name = &listed.name;
-            let below = inside::join(path, name.as_bytes());
-            let next = match (self.include, reached) {
-                (Some(include), Some(reached)) => Some(include.step(reached, name.as_bytes())),
-                _ => None,
-            };
-            let whole = next.as_ref().is_none_or(Reached::whole);
-            let (excluded, descend) = self.judge(&below);
-            let hopeless = next.as_ref().is_some_and(Reached::hopeless);
-            if hopeless || (excluded && descend == Descend::No) {
+    fn take(&mut self, top: Below) -> Result<(), SelectError> {
+        // What is left of each directory on the way, and how many were pending before it.
+        let mut way = vec![(top.take()?.into_iter(), 0)];
+        while let Some((names, pending)) = way.last_mut() {
+            let Some(Found { looked, counts, below }) = names.next() else {
+                // What is still pending brought nothing along.
+                self.pending.truncate(*pending);
+                way.pop();
                 continue;
-            }
-            let mut known = Vec::new();
-            let looked = self.finder.look(directory.as_fd(), name.as_bytes(), below.clone(), &mut known);
-            let (entry, stat) = match looked {
-                Err(error) if listed.is_whiteout(&error) => continue,
-                other => other?,
             };
-            let is_directory = entry.kind == Kind::Directory;
-            let next = next.filter(|_| !whole);
-            if excluded || !whole {
-                if is_directory {
-                    self.pending.push(entry);
-                    self.descend(directory, name.as_bytes(), &below, next.as_ref())?;
-                    if self.pending.last().is_some_and(|p| p.path == below) {
-                        self.pending.pop();
-                    }
-                }
-                continue;
+            let pending = self.pending.len();
+            if counts {
+                self.entries.append(&mut self.pending);
+                self.entry(looked)?;
+            } else {
+                self.pending.push(looked.entry);
             }
-            self.entries.append(&mut self.pending);
-            self.finder.stamp(&entry, &stat);
-            if entry.kind == Kind::Whiteout {
-                return Err(Error::invalid(&below, WHITEOUT).into());
-            }
-            let entry = with_hard_link(entry, &stat, &mut self.linked);
-            if matches!(entry.kind, Kind::File { .. }) {
-                self.known.append(&mut known);
-            }
-            self.entries.push(entry);
-            if is_directory {
-                self.descend(directory, name.as_bytes(), &below, None)?;
+            if let Some(below) = below {
+                way.push((below.take()?.into_iter(), pending));
             }
         }
         Ok(())
     }
 
-    fn descend(
-        &mut self,
-        directory: &OwnedFd,
-        name: &[u8],
-        path: &[u8],
-        reached: Option<&Reached>,
-    ) -> Result<(), SelectError> {
-        let below =
-            inside::open_dir(directory.as_fd(), name, inside::NO_LINKS).map_err(Error::io("open", path))?;
-        self.directory(&below, path, reached)
-    }
-
-    /// Whether `path` is left out, and whether it is worth looking below it all the same.
-    fn judge(&self, path: &[u8]) -> (bool, Descend) {
-        let selector = self.finder.selector;
-        let ignored = selector.ignore.excluded(&inside::join(self.real, path));
-        let excluded = selector.excludes.excluded(path);
-        let hopeless =
-            (ignored && !selector.ignore.may_reinclude()) || (excluded && !selector.excludes.may_reinclude());
-        (ignored || excluded, if hopeless { Descend::No } else { Descend::Yes })
+    fn entry(&mut self, Looked { entry, stat, seen }: Looked) -> Result<(), SelectError> {
+        self.finder.stamp(&entry, &stat);
+        if entry.kind == Kind::Whiteout {
+            return Err(Error::invalid(&entry.path, WHITEOUT).into());
+        }
+        let entry = with_hard_link(entry, &stat, &mut self.linked);
+        if matches!(entry.kind, Kind::File { .. }) {
+            self.known.extend(seen);
+        }
+        self.entries.push(entry);
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which files a source means.
 
 use jettison_layer::select::{NothingKnown, SelectError, Selector};
+use rustix::fs::{Mode, OFlags};
 
 use super::tree::{Filter, NOTHING, Trees, to};
 
@@ -185,4 +186,18 @@ fn parents_need_a_source_without_wildcards_to_exist() {
         assert!(matches!(trees.select_of(&[source], true), Err(SelectError::NotFound { .. })), "{source}");
     }
     assert!(trees.select_of(&["a/./gone*", "go*/./x"], true).is_ok());
+}
+
+/// Its files could be opened by no path: neither would the rest of a build find them.
+#[test]
+fn a_tree_that_is_too_deep_is_an_error() {
+    let trees = Trees::new(&["top/file"], &[]);
+    let name = "d".repeat(200);
+    let mut here = rustix::fs::open(trees.from().join("top"), OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..25 {
+        rustix::fs::mkdirat(&here, name.as_str(), Mode::RWXU).unwrap();
+        here = rustix::fs::openat(&here, name.as_str(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+    }
+    let error = trees.select(&["top"]).unwrap_err().to_string();
+    assert!(error.contains("File name too long"), "{error}");
 }
