@@ -157,7 +157,7 @@ impl Write for BlobWriter {
             hasher.update(&bytes[..n]);
         }
         self.written += n as u64;
-        self.behind.grown(self.out.get_ref(), self.written);
+        self.behind.grown(&self.path, self.written);
         Ok(n)
     }
 

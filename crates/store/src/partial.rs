@@ -107,7 +107,7 @@ impl Write for PartialBlob {
         let n = self.file.write(bytes)?;
         self.hasher.update(&bytes[..n]);
         self.length += n as u64;
-        self.behind.grown(&self.file, self.length);
+        self.behind.grown(&self.path, self.length);
         Ok(n)
     }
 

@@ -1,32 +1,53 @@
 //! Large files on their way to the disk while more of them comes.
 //!
 //! A blob gets its name only when all of it is on the disk (`docs/formats/store.md`). Left to itself Linux begins to write
-//! seconds later, so that the end of a layer of hundreds of megabytes would be waited for with both cores idle.
+//! seconds later, so that the end of a layer of hundreds of megabytes would be waited for with both cores idle. And what it
+//! has written lies in the disk's own cache: emptying that is what an fsync waits for then.
 
 use std::fs::File;
-use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Builder;
 
-use rustix::fs::Advice;
-
-/// So many bytes may wait in memory before the disk is told of them.
-const STRIDE_BYTES: u64 = 8 << 20;
+/// So many bytes may wait for the disk, and as many more while it is busy.
+const STRIDE_BYTES: u64 = 16 << 20;
 
 /// How much of one file the disk was told of.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBehind {
     told: u64,
+    /// To the thread that waits for the disk, once there is one.
+    tell: Option<SyncSender<()>>,
 }
 
 impl WriteBehind {
-    /// To be called when `file` has grown to `length` bytes.
-    pub(crate) fn grown(&mut self, file: &File, length: u64) {
-        let waiting = length.saturating_sub(self.told);
-        if waiting < STRIDE_BYTES {
+    /// To be called when the file at `path` has grown to `length` bytes.
+    pub(crate) fn grown(&mut self, path: &Path, length: u64) {
+        if length.saturating_sub(self.told) < STRIDE_BYTES {
             return;
         }
-        // Linux begins to write what it is told to forget, and does not forget what is not written yet (mm/fadvise.c). It
-        // is advice: where it fails nothing is lost.
-        let _ = rustix::fs::fadvise(file, self.told, NonZeroU64::new(waiting), Advice::DontNeed);
         self.told = length;
+        // It is help, and not needed for being right: where it fails nothing is lost.
+        if self.tell.is_none() {
+            self.tell = start(path);
+        }
+        if let Some(tell) = &self.tell {
+            let _ = tell.try_send(());
+        }
     }
+}
+
+/// Starts the thread. It has the file open by itself: an error of the disk is told once for each time that a file is
+/// opened (Linux `Documentation/filesystems/vfs.rst`, "Handling errors during writeback"), so whoever publishes the blob
+/// is told of it too.
+fn start(path: &Path) -> Option<SyncSender<()>> {
+    let file = File::open(path).ok()?;
+    let (tell, told) = sync_channel(1);
+    let sync = move |told: Receiver<()>| {
+        for () in told {
+            let _ = file.sync_data();
+        }
+    };
+    Builder::new().spawn(move || sync(told)).ok()?;
+    Some(tell)
 }
