@@ -1,7 +1,7 @@
 //! What a step wrote, in the two forms in which a build leaves it: a directory as overlayfs keeps it, or the names of a
 //! layer that was made without one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,23 +44,26 @@ pub enum Wrote {
 pub struct Layer {
     listing: Arc<Listing>,
     /// Last components of names, and which of the listing's names each is; `None`: a directory that it only implies.
-    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Option<usize>>>,
+    directories: HashMap<Vec<u8>, BTreeMap<Vec<u8>, Option<usize>>>,
 }
 
 impl Layer {
     /// The names of `listing`.
     pub fn new(listing: Arc<Listing>) -> Self {
-        let mut directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Option<usize>>> = BTreeMap::new();
+        let mut directories: HashMap<Vec<u8>, BTreeMap<Vec<u8>, Option<usize>>> = HashMap::new();
         for (number, listed) in listing.names.iter().enumerate() {
             let (mut path, mut number) = (&listed.path[..], Some(number));
             while !path.is_empty() {
                 let (directory, name) = split(path);
-                let is_known = directories.contains_key(directory);
-                let place = directories.entry(directory.to_vec()).or_default().entry(name.to_vec());
-                place.and_modify(|known| *known = number.or(*known)).or_insert(number);
-                if is_known {
+                let note = |names: &mut BTreeMap<Vec<u8>, Option<usize>>| {
+                    let place = names.entry(name.to_vec());
+                    place.and_modify(|known| *known = number.or(*known)).or_insert(number);
+                };
+                if let Some(names) = directories.get_mut(directory) {
+                    note(names);
                     break;
                 }
+                note(directories.entry(directory.to_vec()).or_default());
                 (path, number) = (directory, None);
             }
         }

@@ -69,9 +69,13 @@ pub fn brought(levels: &Levels, wasted_min: u64) -> io::Result<Option<Brought>> 
             return Ok(None);
         }
     }
-    let mut folders: BTreeMap<String, u64> = BTreeMap::new();
+    let mut by_path: BTreeMap<&[u8], u64> = BTreeMap::new();
     for (path, file) in &count.files {
-        *folders.entry(folder(path)).or_default() += file.bytes;
+        *by_path.entry(folder(path)).or_default() += file.bytes;
+    }
+    let mut folders: BTreeMap<String, u64> = BTreeMap::new();
+    for (path, bytes) in by_path {
+        *folders.entry(shown(path)).or_default() += bytes;
     }
     let (folders, more_folders) = largest(folders);
     let (packages, more_packages) = largest(count.packages()?);
@@ -209,6 +213,9 @@ impl<'a> Count<'a> {
 
     /// The same for what earlier steps brought at `path` and below. What this very step brings is not hidden by it.
     fn hide_steps(&mut self, path: &[u8], by: usize) {
+        if by == 0 {
+            return;
+        }
         let inside = [path, b"/"].concat();
         let mut gone: Vec<Vec<u8>> =
             self.files.contains_key(path).then(|| path.to_vec()).into_iter().collect();
@@ -357,14 +364,10 @@ fn shown(path: &[u8]) -> String {
 }
 
 /// The folder that a file counts for.
-fn folder(path: &[u8]) -> String {
-    let slashes: Vec<usize> =
-        path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).collect();
-    match slashes[..] {
-        [] => shown(path),
-        [one] => shown(&path[..one]),
-        [_, two, ..] => shown(&path[..two]),
-    }
+fn folder(path: &[u8]) -> &[u8] {
+    let mut slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let first = slashes.next();
+    &path[..slashes.next().or(first).unwrap_or(path.len())]
 }
 
 /// The largest entries, and how many others there are with how many bytes.
