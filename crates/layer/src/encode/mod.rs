@@ -26,7 +26,7 @@ pub use self::contents::{Contents, Opened};
 pub use self::memory::{Chunk, ChunkHash, ChunkMemory, NoChunks};
 
 /// Version of the format: a change of a single byte of what comes out must change this number.
-pub const ENCODER_VERSION: u32 = 3;
+pub const ENCODER_VERSION: u32 = 4;
 
 /// How to encode.
 #[derive(Clone, Copy, Debug)]
