@@ -331,11 +331,7 @@ impl Build<'_> {
     /// A result counts only on top of the very snapshot that is its input now. A step that was run again with the
     /// same key (`--no-cache`) may have made other files, and what was built on the old ones must not come back.
     pub(crate) fn look_up(&self, step: StepId, key: &Key) -> Result<Option<Known>, Error> {
-        let no_cache = match &self.plan.steps[step].action {
-            Action::Run(run) => run.no_cache,
-            Action::Copy(copy) => copy.no_cache,
-            Action::Workdir(workdir) => workdir.no_cache,
-        };
+        let no_cache = self.plan.steps[step].action.no_cache();
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
         let known = match made {
             Some(made) => Some(made),

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use jettison_oci::Digest;
-use jettison_plan::{Action, Fs, StepId};
+use jettison_plan::{Fs, StepId};
 use serde::{Deserialize, Serialize};
 
 use crate::build::Build;
@@ -208,12 +208,7 @@ impl Build<'_> {
         inputs: &Inputs,
         earlier: Option<&[Earlier]>,
     ) -> Vec<Cause> {
-        let no_cache = match &self.plan.steps[step].action {
-            Action::Run(run) => run.no_cache,
-            Action::Copy(copy) => copy.no_cache,
-            Action::Workdir(workdir) => workdir.no_cache,
-        };
-        if no_cache {
+        if self.plan.steps[step].action.no_cache() {
             return vec![Cause::plain("no-cache", "--no-cache asks for it")];
         }
         let Some(earlier) = earlier else {

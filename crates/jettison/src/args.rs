@@ -175,7 +175,7 @@ pub(crate) struct Build {
     /// Run every step again
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Run every step of these stages again; repeatable, or with commas
+    /// Run every step of these stages again, and of stages on top of them; repeatable, or with commas
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
     /// Ask the registry what a base's tag means today

@@ -168,6 +168,17 @@ pub enum Action {
     Workdir(Workdir),
 }
 
+impl Action {
+    /// Whether it has to be done again, whatever the cache has.
+    pub fn no_cache(&self) -> bool {
+        match self {
+            Self::Run(run) => run.no_cache,
+            Self::Copy(copy) => copy.no_cache,
+            Self::Workdir(workdir) => workdir.no_cache,
+        }
+    }
+}
+
 /// RUN, fully expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {

@@ -295,10 +295,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether the steps of a stage must run again.
+    /// Whether the next step of a stage must run again: because it was asked for, or because what it stands on runs again
+    /// and its own old result belongs to the old files.
     pub(crate) fn no_cache(&self, draft: &Draft) -> bool {
         let name = self.names.stage_name(draft.index);
+        let stands_on_new_files =
+            matches!(draft.result, Fs::Step(input) if self.steps[input].action.no_cache());
         self.options.no_cache
+            || stands_on_new_files
             || self.options.no_cache_filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(&name))
     }
 

@@ -45,6 +45,29 @@ fn a_filter_runs_the_steps_of_its_stages_again() {
     assert!(filtered.contains("there is no stage \"nope\""), "{filtered}");
 }
 
+/// What the cache has of a stage on top of it belongs to its old files.
+#[test]
+fn a_filter_runs_what_stands_on_its_stages_again() {
+    let jettison = Jettison::with_busybox();
+    let context = folder(
+        "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /id\nFROM one AS two\nWORKDIR /w\nRUN cp /id /id2\n",
+        &[],
+    );
+    let ids = |args: &[&str]| {
+        jettison.build(context.path(), &[args, &["-t", "app"]].concat());
+        let ids = jettison.run(&["run", "app", "cat", "/id", "/id2"]).ok();
+        let (first, second) = ids.split_once('\n').expect("two lines");
+        assert_eq!(first, second);
+        first.to_owned()
+    };
+    let before = ids(&[]);
+    assert_eq!(ids(&[]), before);
+    let filtered = ids(&["--no-cache-filter", "one"]);
+    assert_ne!(filtered, before);
+    assert_eq!(ids(&[]), filtered);
+    assert_eq!(ids(&["--no-cache-filter", "two"]), filtered);
+}
+
 #[test]
 fn limits_are_seen_and_count() {
     let jettison = Jettison::with_busybox();
