@@ -14,11 +14,11 @@ use crate::{Error, Result, Store};
 /// How concurrent steps share a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// All use one directory.
+    /// All who share use one directory, but none that somebody has for himself.
     Shared,
-    /// A second concurrent user gets a directory of its own.
+    /// Has a directory for itself: the first that nobody uses.
     Private,
-    /// A second concurrent user waits.
+    /// Has the first directory for itself, and waits until nobody uses it.
     Locked,
 }
 
@@ -41,7 +41,7 @@ pub struct CacheUse {
 #[derive(Debug)]
 pub struct CacheLock {
     path: PathBuf,
-    _lock: Option<Lock>,
+    _lock: Lock,
 }
 
 impl CacheLock {
@@ -76,18 +76,20 @@ impl Store {
         fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
         let directory = |number: u32| folder.join(number.to_string());
         let lock_path = |number: u32| folder.join(format!("{number}.lock"));
-        let (path, lock) = match sharing {
-            Sharing::Shared => (directory(0), None),
-            Sharing::Locked => (directory(0), Some(lock::exclusive_until(&lock_path(0), give_up)?)),
-            Sharing::Private => {
-                let mut number = 0;
-                loop {
-                    if let Some(lock) = lock::try_exclusive(&lock_path(number))? {
-                        break (directory(number), Some(lock));
-                    }
-                    number += 1;
+        // Whoever may not wait takes the next directory. Source: BuildKit `mounts/mount.go` (getRefCacheDirNoCache).
+        let first_free = |take: fn(&Path) -> Result<Option<Lock>>| {
+            let mut number = 0;
+            loop {
+                if let Some(lock) = take(&lock_path(number))? {
+                    return Ok((directory(number), lock));
                 }
+                number += 1;
             }
+        };
+        let (path, lock) = match sharing {
+            Sharing::Shared => first_free(lock::try_shared)?,
+            Sharing::Private => first_free(lock::try_exclusive)?,
+            Sharing::Locked => (directory(0), lock::exclusive_until(&lock_path(0), give_up)?),
         };
         match fs::create_dir(&path) {
             Ok(()) => {

@@ -97,6 +97,11 @@ pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
     acquire(path, FlockOperation::NonBlockingLockExclusive)
 }
 
+/// Takes a share of the lock at `path` if nobody holds all of it.
+pub(crate) fn try_shared(path: &Path) -> Result<Option<Lock>> {
+    acquire(path, FlockOperation::NonBlockingLockShared)
+}
+
 /// Waits for the lock at `path` until `give_up` is set.
 pub(crate) fn exclusive_until(path: &Path, give_up: &AtomicBool) -> Result<Lock> {
     let (mut pause, longest) = PAUSES;

@@ -314,7 +314,14 @@ impl Build<'_> {
     /// A source that is not there, at its word.
     pub(crate) fn selection_error(&self, copy: &Copy, error: SelectError) -> Error {
         match error {
-            SelectError::NotFound { source_index: source, matched, nearest, ignored, dangling } => {
+            SelectError::NotFound {
+                source_index: source,
+                matched,
+                nearest,
+                ignored,
+                beyond_link,
+                dangling,
+            } => {
                 let (path, span) =
                     copy.sources.get(source).cloned().unwrap_or_else(|| (String::new(), Span::default()));
                 let mut chars = path.chars();
@@ -330,7 +337,9 @@ impl Build<'_> {
                         Some(format!("it is a symbolic link to {:?}, which leads nowhere", shown(target)))
                     }
                     (None, Some(nearest)) => Some(format!("did you mean {:?}?", shown(nearest))),
-                    (None, None) => ignored.then(|| self.ignored_hint(copy)),
+                    (None, None) if ignored => Some(self.ignored_hint(copy)),
+                    (None, None) => beyond_link
+                        .then(|| "a symbolic link leads to it, and --parents follows none".to_owned()),
                 };
                 let message = match matched {
                     Some(link) => format!("{:?}, which {name:?} matches: not found", shown(link)),

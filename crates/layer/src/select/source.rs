@@ -85,6 +85,8 @@ pub enum SelectError {
         nearest: Option<Vec<u8>>,
         /// The file is there, but the ignore file excludes it.
         ignored: bool,
+        /// It is there, but only through a link, and `--parents` goes through none.
+        beyond_link: bool,
         /// It is a symbolic link to this, and leads nowhere.
         dangling: Option<Vec<u8>>,
     },
@@ -379,10 +381,12 @@ impl Finder<'_> {
 
     fn not_found(&self, path: &[u8]) -> SelectError {
         let (parent, name) = inside::split(path);
-        let ignored = inside::open(self.root, path, OFlags::PATH, IN_ROOT).is_ok();
+        let is_there = inside::open(self.root, path, OFlags::PATH, IN_ROOT).is_ok();
+        let ignored = is_there && (!self.selector.parents || self.selector.ignore.excluded(path));
+        let beyond_link = is_there && !ignored;
         let directory = inside::open_dir(self.root, parent, IN_ROOT);
         let dangling = match &directory {
-            Ok(directory) if !ignored => rustix::fs::readlinkat(directory, name, Vec::new()).ok(),
+            Ok(directory) if !is_there => rustix::fs::readlinkat(directory, name, Vec::new()).ok(),
             _ => None,
         };
         let names = directory.and_then(|directory| inside::names(directory.as_fd())).unwrap_or_default();
@@ -390,16 +394,18 @@ impl Finder<'_> {
         let near = names.iter().filter(|n| n.as_bytes() != name);
         let near = near.map(|n| (distance(&n.as_bytes().to_ascii_lowercase(), &lower), n.as_bytes()));
         let near = near.filter(|(d, _)| *d <= 1 + name.len() / 3).min();
-        let nearest = near.filter(|_| !ignored && dangling.is_none()).map(|(_, n)| inside::join(parent, n));
+        let nearest = near.filter(|_| !is_there && dangling.is_none()).map(|(_, n)| inside::join(parent, n));
         let dangling = dangling.map(std::ffi::CString::into_bytes);
-        SelectError::NotFound { source_index: self.index, matched: None, nearest, ignored, dangling }
+        let source_index = self.index;
+        SelectError::NotFound { source_index, matched: None, nearest, ignored, beyond_link, dangling }
     }
 
     /// The error for a link that a wildcard matched.
     fn leads_nowhere(&self, link: Vec<u8>) -> SelectError {
         match self.not_found(&link) {
-            SelectError::NotFound { source_index, ignored, dangling, .. } => {
-                SelectError::NotFound { source_index, matched: Some(link), nearest: None, ignored, dangling }
+            SelectError::NotFound { source_index, ignored, beyond_link, dangling, .. } => {
+                let (matched, nearest) = (Some(link), None);
+                SelectError::NotFound { source_index, matched, nearest, ignored, beyond_link, dangling }
             }
             other => other,
         }

@@ -201,3 +201,14 @@ fn a_tree_that_is_too_deep_is_an_error() {
     let error = trees.select(&["top"]).unwrap_err().to_string();
     assert!(error.contains("File name too long"), "{error}");
 }
+
+#[test]
+fn what_parents_do_not_reach_through_a_link_is_not_called_ignored() {
+    let trees = Trees::new(&["a/b", "l -> a"], &[]);
+    match trees.select_of(&["l/b"], true) {
+        Err(SelectError::NotFound { ignored, beyond_link, nearest, dangling, .. }) => {
+            assert_eq!((ignored, beyond_link, nearest, dangling), (false, true, None, None));
+        }
+        other => panic!("{other:?}"),
+    }
+}

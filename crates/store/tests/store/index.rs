@@ -127,6 +127,18 @@ fn cache_mounts_are_shared_as_they_say() {
     assert_eq!(again.path(), path);
     assert!(again.path().join("file").exists());
     assert_ne!(hold("other", Sharing::Shared).path(), path);
+    // Nobody comes to who has a cache for himself, however he shares.
+    let beside = hold("id", Sharing::Shared);
+    assert_ne!(beside.path(), path);
+    assert_eq!(hold("id", Sharing::Shared).path(), beside.path());
+    drop((again, beside));
+    let shared = hold("id", Sharing::Shared);
+    assert_eq!(shared.path(), path);
+    assert_ne!(hold("id", Sharing::Private).path(), path);
+    let locked = store.cache_mounts(&[cache("id", Sharing::Locked)], &AtomicBool::new(true));
+    assert!(matches!(locked, Err(Error::GivenUp)), "it waits for those who share");
+    drop(shared);
+    assert_eq!(hold("id", Sharing::Locked).path(), path);
 }
 
 #[test]
