@@ -121,6 +121,9 @@ fn the_level_is_higher_for_small_layers() {
     assert_eq!(layer(tree.path(), Compression::Gzip, 2, &NoChunks).0, with_level(6));
     let numbers: Vec<String> = (0..1_000_000_u64).map(|n| (n * n % 7919).to_string()).collect();
     fs::write(tree.path().join("numbers"), numbers.join(" ")).unwrap();
+    // A quarter of it zeros, as in programs.
+    let table: Vec<u8> = (0..250_000_u32).flat_map(|n| (n * (n % 61) % 9_999_991).to_le_bytes()).collect();
+    fs::write(tree.path().join("table"), table).unwrap();
     // Holes are quick to read and to compress.
     fs::File::create(tree.path().join("zeros")).unwrap().set_len(65 << 20).unwrap();
     let lengths = |encoded: &Encoded| encoded.chunks.iter().map(|chunk| chunk.length).collect::<Vec<_>>();

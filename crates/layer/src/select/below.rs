@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-use rayon::Scope;
+use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
@@ -96,15 +96,18 @@ struct Place {
 
 impl Search<'_> {
     /// Looks at everything that counts below `directory`.
-    pub(super) fn run(&self, directory: OwnedFd) -> Below {
+    ///
+    /// # Errors
+    /// If no threads can be had. What goes wrong with a file is found where it belongs.
+    pub(super) fn run(&self, directory: OwnedFd) -> Result<Below, Error> {
         let top = Below::default();
         let place = Place {
             opened: Arc::new(directory),
             path: Vec::new(),
             reached: self.include.map(Include::start),
         };
-        rayon::scope(|scope| self.directory(scope, place, &top));
-        top
+        threads()?.scope(|scope| self.directory(scope, place, &top));
+        Ok(top)
     }
 
     fn directory<'s>(&'s self, scope: &Scope<'s>, place: Place, below: &Below) {
@@ -184,4 +187,20 @@ impl Search<'_> {
             (ignored && !selector.ignore.may_reinclude()) || (excluded && !selector.excludes.may_reinclude());
         (ignored || excluded, if hopeless { Descend::No } else { Descend::Yes })
     }
+}
+
+/// Threads that look, at most: starting many more would cost a build without work more than they save.
+const THREADS_MAX: usize = 8;
+
+/// As many threads as there are cores. They are started for the first who asks and stay; rayon's own ones would panic where a
+/// limit on processes or memory is reached.
+fn threads() -> Result<&'static ThreadPool, Error> {
+    static THREADS: OnceLock<ThreadPool> = OnceLock::new();
+    if let Some(threads) = THREADS.get() {
+        return Ok(threads);
+    }
+    let failed = |error| Error::io("start", b"threads")(std::io::Error::other(error));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let started = ThreadPoolBuilder::new().num_threads(cores.min(THREADS_MAX)).build().map_err(failed)?;
+    Ok(THREADS.get_or_init(|| started))
 }

@@ -374,7 +374,7 @@ impl Finder<'_> {
         known: &mut Vec<Seen>,
     ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
-        let below = Search { look: &self.look(), real, include }.run(directory);
+        let below = Search { look: &self.look(), real, include }.run(directory)?;
         let mut walk = Walk { finder: self, entries, known, pending: Vec::new(), linked: HashMap::new() };
         walk.take(below)
     }
