@@ -14,11 +14,12 @@ use crate::{Error, Result, Store};
 /// How concurrent steps share a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// All who share use one directory, but none that somebody has for himself.
+    /// All who share use the first directory that nobody has for himself. That is one for all of them, unless who had an
+    /// earlier one for himself has ended since.
     Shared,
     /// Has a directory for itself: the first that nobody uses.
     Private,
-    /// Has the first directory for itself, and waits until nobody uses it.
+    /// Has the first directory for itself, and waits until nobody uses it. (BuildKit takes any that is free by then.)
     Locked,
 }
 

@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::Builder;
 
-/// So many bytes may wait for the disk, and as many more while it is busy.
+/// The disk is told after so many bytes. While it is busy with earlier ones more may come together.
 const STRIDE_BYTES: u64 = 16 << 20;
 
 /// How much of one file the disk was told of.
@@ -42,12 +42,12 @@ impl WriteBehind {
 /// is told of it too.
 fn start(path: &Path) -> Option<SyncSender<()>> {
     let file = File::open(path).ok()?;
-    let (tell, told) = sync_channel(1);
-    let sync = move |told: Receiver<()>| {
+    let (tell, told) = sync_channel::<()>(1);
+    let sync = move || {
         for () in told {
             let _ = file.sync_data();
         }
     };
-    Builder::new().spawn(move || sync(told)).ok()?;
+    Builder::new().spawn(sync).ok()?;
     Some(tell)
 }

@@ -73,6 +73,7 @@ pub fn brought(levels: &Levels, wasted_min: u64) -> io::Result<Option<Brought>> 
     for (path, file) in &count.files {
         *by_path.entry(folder(path)).or_default() += file.bytes;
     }
+    // Names that are no text may be shown alike.
     let mut folders: BTreeMap<String, u64> = BTreeMap::new();
     for (path, bytes) in by_path {
         *folders.entry(shown(path)).or_default() += bytes;
@@ -213,6 +214,7 @@ impl<'a> Count<'a> {
 
     /// The same for what earlier steps brought at `path` and below. What this very step brings is not hidden by it.
     fn hide_steps(&mut self, path: &[u8], by: usize) {
+        // For every file of a large COPY, most often the first step and the only one.
         if by == 0 {
             return;
         }

@@ -13,8 +13,8 @@ const SMALL_BYTES_MAX: u64 = 64 << 20;
 /// Level of zstd when none is asked for.
 const ZSTD_LEVEL: i32 = 3;
 
-/// gzip of a large tar, where people wait: the second level takes half as long again and saves 6 % of programs and tables of
-/// numbers, which a share of zeros gives away, and half as much of the rest. Together 7 % larger than level 6, for half of
+/// gzip of a large tar, where people wait: the second level takes half as long again and saves 5 % of programs and tables of
+/// numbers, which a share of zeros gives away, and 3 % of the rest. Together 7 % larger than level 6, for half of
 /// its processor time; of a toolchain within 2 % of what zlib's level 6 makes of it, which other builders use.
 const LARGE: [i32; 2] = [1, 2];
 /// Chunks with a share of zeros from this, out of 20, get the second of [`LARGE`].

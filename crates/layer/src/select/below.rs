@@ -3,6 +3,7 @@
 //! Directories are looked at in any order, and taken in the order of a walk (`source.rs`): the result, and the first
 //! error, are what one thread would give.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
@@ -153,7 +154,7 @@ impl Search<'_> {
         &'s self,
         scope: &Scope<'s>,
         parent: &Place,
-        name: &std::ffi::CStr,
+        name: &CStr,
         entry: &Entry,
         reached: Option<Reached>,
     ) -> Below {
