@@ -37,6 +37,11 @@ impl Registry {
         bail!("docker-registry does not start; see {}", folder.join("log").display())
     }
 
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()

@@ -13,6 +13,7 @@ use crate::table;
 use super::measure::{self, Measured};
 use super::peers::{self, Builder, End, JETTISON, Job};
 use super::report::{self, Row};
+use super::settle::settle;
 use super::workloads::{Before, Ending, Phase, Workload};
 
 /// Measures the workloads; returns the tables, and who was compared.
@@ -26,7 +27,7 @@ pub(super) fn run(
     let builders = peers::start(peers, jettison, registry, scratch.path())?;
     let mut rows = Vec::new();
     for workload in workloads {
-        rows.extend(measure_workload(workload, &builders, runs, scratch)?);
+        rows.extend(measure_workload(workload, &builders, runs, (registry, scratch))?);
     }
     let names: Vec<&str> = builders.iter().map(|builder| builder.name()).collect();
     let versions = builders.iter().map(|builder| builder.version()).collect::<Result<_>>()?;
@@ -47,7 +48,7 @@ fn measure_workload(
     workload: &Workload,
     builders: &[Box<dyn Builder>],
     runs: usize,
-    scratch: &Scratch,
+    (registry, scratch): (&Registry, &Scratch),
 ) -> Result<Vec<Row>> {
     let context = Scratch::below(scratch.path(), workload.name)?;
     (workload.set_up)(context.path()).with_context(|| format!("setting up {}", workload.name))?;
@@ -56,7 +57,7 @@ fn measure_workload(
     let mut nonce = 0;
     for run in 0..runs {
         for (column, builder) in builders.iter().enumerate() {
-            let here = Target::new(workload, builder.as_ref(), scratch)?;
+            let here = Target::new(workload, builder.as_ref(), registry, scratch)?;
             for (phase, row) in workload.phases.iter().zip(&mut rows) {
                 let Some(measured) =
                     measure_with_patience(phase, builder.as_ref(), &context, &here, &mut nonce)
@@ -79,8 +80,9 @@ fn measure_workload(
     Ok(rows)
 }
 
-/// Where the results of one builder's run go; a registry of its own is empty each time.
-struct Target {
+/// Where the base of one builder's run comes from and where the results go; a registry for these is empty each time.
+struct Target<'a> {
+    base: &'a Registry,
     tag: String,
     end: End,
     archive: Option<PathBuf>,
@@ -88,13 +90,18 @@ struct Target {
     _folder: Scratch,
 }
 
-impl Target {
-    fn new(workload: &Workload, builder: &dyn Builder, scratch: &Scratch) -> Result<Self> {
+impl<'a> Target<'a> {
+    fn new(
+        workload: &Workload,
+        builder: &dyn Builder,
+        base: &'a Registry,
+        scratch: &Scratch,
+    ) -> Result<Self> {
         let folder = Scratch::below(scratch.path(), builder.name())?;
         let name = format!("bench/{}", workload.name);
         Ok(match workload.ending {
             Ending::Store => {
-                Self { tag: name, end: End::Store, archive: None, _registry: None, _folder: folder }
+                Self { base, tag: name, end: End::Store, archive: None, _registry: None, _folder: folder }
             }
             Ending::Archive | Ending::Compressed => {
                 let file = folder.path().join("image.tar");
@@ -102,12 +109,12 @@ impl Target {
                     Ending::Compressed => End::Compressed(file.clone()),
                     _ => End::Archive(file.clone()),
                 };
-                Self { tag: name, end, archive: Some(file), _registry: None, _folder: folder }
+                Self { base, tag: name, end, archive: Some(file), _registry: None, _folder: folder }
             }
             Ending::Push => {
                 let registry = Registry::start(&folder.path().join("registry"))?;
                 let tag = registry.reference(&format!("{name}:latest"));
-                Self { tag, end: End::Push, archive: None, _registry: Some(registry), _folder: folder }
+                Self { base, tag, end: End::Push, archive: None, _registry: Some(registry), _folder: folder }
             }
         })
     }
@@ -119,7 +126,7 @@ fn measure_with_patience(
     phase: &Phase,
     builder: &dyn Builder,
     context: &Scratch,
-    target: &Target,
+    target: &Target<'_>,
     nonce: &mut u64,
 ) -> Result<Option<Measured>> {
     let mut failures = 0;
@@ -139,7 +146,7 @@ fn measure_phase(
     phase: &Phase,
     builder: &dyn Builder,
     context: &Scratch,
-    target: &Target,
+    target: &Target<'_>,
     nonce: u64,
 ) -> Result<Option<Measured>> {
     let job = Job { context: context.path(), tag: &target.tag, end: &target.end };
@@ -149,9 +156,9 @@ fn measure_phase(
     }
     match phase.before {
         Before::Nothing => {}
-        Before::Forget => builder.reset()?,
+        Before::Forget => forget(builder, context, target)?,
         Before::ForgetButBase => {
-            builder.reset()?;
+            forget(builder, context, target)?;
             builder.pull_base()?;
         }
     }
@@ -164,4 +171,12 @@ fn measure_phase(
     let mut measured = measure::commands(&mut commands, &builder.resident())?;
     measured.archive_bytes = target.archive.as_ref().and_then(|f| f.metadata().ok()).map(|m| m.len());
     Ok(Some(measured))
+}
+
+/// The builder knows nothing, and the machine is as if nothing had been deleted.
+fn forget(builder: &dyn Builder, context: &Scratch, target: &Target<'_>) -> Result<()> {
+    builder.reset()?;
+    settle(&[context.path(), target.base.folder()])?;
+    // Its program is in memory again.
+    builder.version().map(drop)
 }

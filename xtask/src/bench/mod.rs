@@ -13,6 +13,7 @@ mod memory;
 mod page;
 mod peers;
 mod report;
+mod settle;
 mod verify;
 mod workloads;
 
@@ -144,7 +145,8 @@ const COMPARED: &str = "
 
 All pull from the same registry on the same machine. Builders take turns within each run. BuildKit's daemon is already running and its
 memory counts. Archives are what `docker load` reads, layers not compressed, unless the row says gzip. Pushes go to an empty
-registry, layers compressed by gzip.
+registry, layers compressed by gzip. After a builder was made to forget, the disk is written and its cache dropped, and context and
+registry are read again: else ext4 makes files slowly for a minute, because so many were deleted.
 ";
 
 fn options(arguments: &[String]) -> Result<Option<Options>> {
