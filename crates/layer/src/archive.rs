@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Read};
 
 use jettison_oci::Compression;
 
+use crate::gzip_members::GzipMembers;
 use crate::zstd_frames::ZstdFrames;
 
 /// Bytes that are read from the stream below at once.
@@ -63,7 +64,7 @@ pub fn decompress_archive<'a>(
     let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
     Ok(match archive {
         Archive::Tar => Box::new(reader),
-        Archive::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Archive::Gzip => Box::new(GzipMembers::new(reader)),
         Archive::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
         Archive::Xz => Box::new(lzma_rust2::XzReader::new(reader, true)),
         Archive::Zstd => Box::new(ZstdFrames::new(reader, ZSTD_WINDOW_LOG_MAX)?),

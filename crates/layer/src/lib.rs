@@ -12,6 +12,7 @@ mod diff;
 mod encode;
 mod entry;
 mod error;
+mod gzip_members;
 mod header;
 mod inside;
 mod members;
