@@ -73,7 +73,17 @@ impl<'a> TarStream<'a> {
                     }
                     return Err(Error::Damaged("it ends in the middle of a header".to_owned()));
                 }
-                ParseEvent::GlobalExtensions { consumed, .. } => (consumed, None),
+                ParseEvent::GlobalExtensions { consumed, pax_data } => {
+                    let own = (pax_data.len() + BLOCK as usize).next_multiple_of(BLOCK as usize);
+                    let before = &self.buffer[self.start..self.start + (consumed - own)];
+                    // The parser forgets what they say, as Go's does; GNU tar and Python do not.
+                    if before.iter().any(|&byte| byte != 0) {
+                        return Err(Error::Damaged(
+                            "a global header stands between the headers of a member".to_owned(),
+                        ));
+                    }
+                    (consumed, None)
+                }
                 ParseEvent::End { consumed } => {
                     self.start += consumed;
                     self.ended = true;
@@ -181,6 +191,9 @@ fn read(reader: &mut dyn Read, out: &mut [u8]) -> Result<usize, Error> {
 
 fn convert(entry: &ParsedEntry<'_>, size: u64) -> Result<Entry, Error> {
     let path = clean(&entry.path)?;
+    if !entry.pax.is_none_or(is_pax) {
+        return Err(Error::invalid(&path, "a PAX header that is none"));
+    }
     let link = || -> Result<Vec<u8>, Error> {
         entry
             .link_target
@@ -218,6 +231,22 @@ fn convert(entry: &ParsedEntry<'_>, size: u64) -> Result<Entry, Error> {
         mtime_ns,
         xattrs,
     })
+}
+
+/// Whether a PAX header is records from end to end. The parser passes over what follows a record without a length, which
+/// other readers refuse. Zeros may follow: GNU tar and Python take them for the end.
+fn is_pax(mut text: &[u8]) -> bool {
+    while text.first().is_some_and(|&byte| byte != 0) {
+        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = std::str::from_utf8(&text[..digits]).ok().and_then(|number| number.parse().ok());
+        let Some(rest) =
+            length.filter(|&length| length > digits).and_then(|length: usize| text.get(length..))
+        else {
+            return false;
+        };
+        text = rest;
+    }
+    text.iter().all(|&byte| byte == 0)
 }
 
 /// A relative path without `.`, empty components and slashes at the ends. `..` is refused: no layer needs it.

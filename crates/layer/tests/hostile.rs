@@ -74,6 +74,15 @@ impl Tar {
     }
 }
 
+/// The first header with another size, and a sum that fits.
+fn resized(mut tar: Tar, size: &[u8]) -> Tar {
+    tar.0[124..136].copy_from_slice(size);
+    tar.0[148..156].copy_from_slice(b"        ");
+    let sum: u32 = tar.0[..512].iter().map(|&byte| u32::from(byte)).sum();
+    tar.0[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar
+}
+
 /// A folder with a root to unpack into and a file beside it that must stay as it is.
 struct Place(tempfile::TempDir);
 
@@ -156,7 +165,7 @@ fn absolute_names_lie_below_the_root() {
 
 /// CVE-2021-38511 and CVE-2018-20990 (tar of Rust), CVE-2021-32803, CVE-2021-37701, CVE-2021-37712 (tar of Node),
 /// CVE-2002-1216 and CVE-2025-45582 (GNU tar), CVE-2014-6407 and CVE-2014-9356 (Docker), CVE-2020-10696 (buildah),
-/// CVE-2026-42574 (apko), CVE-2026-23745 (tar of Node: absolute targets of links).
+/// CVE-2026-42574 (apko), CVE-2026-23745 (tar of Node: absolute targets of links), CVE-2025-59825 (tar of tokio).
 #[test]
 fn links_lead_nowhere_outside() {
     let outside = |p: &Place| p.outside().to_owned();
@@ -179,6 +188,89 @@ fn links_lead_nowhere_outside() {
         Tar::default().symlink("l", &outside(p)).file("l/.wh.canary", "").file("l/.wh..wh..opq", "")
     });
     stays_inside(|_| Tar::default().symlink("l", "l").file("l/x", "x"));
+}
+
+/// CVE-2026-24842 and CVE-2026-26960 (tar of Node), CVE-2026-50163 (oras), CVE-2026-42497 (tar of Perl): the target of a hard
+/// link was looked at as text only, or looked for where the program stands.
+#[test]
+fn hard_links_reach_nothing_outside() {
+    let write = |tar: Tar| tar.file("h", "overwritten");
+    stays_inside(|_| {
+        let tar = Tar::default().symlink("a/b/c/up", "../..").symlink("a/b/escape", "c/up/../..");
+        write(tar.hard_link("h", "a/b/escape/canary"))
+    });
+    stays_inside(|_| {
+        let tar = Tar::default().symlink("a/b/c/up", "../..").symlink("a/b/escape", "c/up/../../..");
+        write(tar.hard_link("h", "a/b/escape/../canary"))
+    });
+    for target in ["./../canary", "a/../../canary", "../root/../canary"] {
+        refused(|_| write(Tar::default().directory("a").hard_link("h", target)), "canary");
+    }
+    // Tests of a crate start in its folder, which has such a file.
+    assert!(Path::new("Cargo.toml").is_file());
+    let [(layer, complete), (_tree, unpacked)] =
+        both(Place::new, |_| Tar::default().hard_link("h", "Cargo.toml"));
+    // A layer may mean a file of one below it.
+    complete.unwrap();
+    assert!(!layer.root().join("h").exists());
+    assert!(unpacked.unwrap_err().to_string().contains("not there"));
+}
+
+/// CVE-2025-47290 (containerd): where a folder had been was remembered, so that what came after a link in its place was written
+/// to where the link leads.
+#[test]
+fn a_folder_that_became_a_link_is_no_folder_any_more() {
+    let outside = |p: &Place| p.outside().to_owned();
+    let before = || Tar::default().directory("a").directory("a/b").directory("a/b/c").file("a/b/c/f", "x");
+    let changes: &[fn(Tar, &str) -> Tar] = &[
+        |tar, out| tar.symlink("a", out),
+        |tar, out| tar.symlink("a/b", out),
+        |tar, out| tar.symlink("a/b/c", out),
+        |tar, out| tar.file("a/b", "x").symlink("a/b", out),
+        |tar, out| tar.file("a/.wh.b", "").symlink("a/b", out),
+        |tar, out| tar.file("a/b/.wh..wh..opq", "").symlink("a/b/c", out),
+        |tar, out| tar.symlink("l", out).hard_link("a/b", "l"),
+    ];
+    let afterwards: &[fn(Tar) -> Tar] = &[
+        |tar| tar.file("a/b/c/evil", "x").file("a/b/evil", "x").file("a/evil", "x"),
+        |tar| tar.directory("a/b/c/d").directory("a/b/d").directory("a/d"),
+        |tar| tar.file("a/b/c/.wh.canary", "").file("a/b/.wh.canary", "").file("a/.wh.canary", ""),
+        |tar| tar.file("a/b/c/canary", "x").file("a/b/canary", "x").file("a/canary", "x"),
+        |tar| tar.hard_link("h", "a/b/c/canary").hard_link("h", "a/b/canary").file("h", "x"),
+    ];
+    for change in changes {
+        for afterwards in afterwards {
+            stays_inside(|p| afterwards(change(before(), &outside(p))));
+        }
+    }
+}
+
+/// The same while somebody else puts a link in the folder's place, again and again: between a look and a write, too.
+#[test]
+fn a_folder_that_becomes_a_link_meanwhile_leads_nowhere_outside() {
+    let place = Place::new();
+    let mut tar = Tar::default().directory("d");
+    for number in 0..30 {
+        tar = tar.file(&format!("d/e/f{number}"), "x").directory(&format!("d/g{number}")).symlink("d/l", "x");
+        tar = tar.file("d/.wh.canary", "").hard_link(&format!("d/h{number}"), &format!("d/e/f{number}"));
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (folder, aside) = (place.root().join("d"), place.root().join("aside"));
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = fs::rename(&folder, &aside);
+                let _ = std::os::unix::fs::symlink(place.outside(), &folder);
+                let _ = fs::remove_file(&folder);
+                let _ = fs::rename(&aside, &folder);
+            }
+        });
+        for _ in 0..4 {
+            let _ = apply(&mut &tar.0[..], open(&place.root()).as_fd(), &ApplyOptions::default());
+            let _ = unpack_archive(&mut &tar.0[..], open(&place.root()).as_fd(), None, &Limits::default());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }
 
 /// CVE-2025-4517, CVE-2025-4330 and CVE-2025-4138 (Python): a path that grows beyond what a path may have when its links are
@@ -245,6 +337,55 @@ fn the_content_of_a_file_is_no_member() {
     }
 }
 
+/// GHSA-3pv8-6f4r-ffg2 (tar of Rust), GHSA-fp55-jw48-c537 and GHSA-3cv2-h65g-fgmm (tar of tokio): what a PAX header says is
+/// said of the next file, whatever other headers stand between; of none of those.
+#[test]
+fn headers_between_a_pax_header_and_its_file_are_not_meant() {
+    let inner = Tar::default().file("smuggled", "x").0;
+    let size = inner.len().to_string();
+    let between: &[fn(Tar) -> Tar] = &[
+        |tar| tar.gnu_name("outer"),
+        |tar| tar.member(b"././@LongLink", b'K', b"", 7, b"nobody\0"),
+        |tar| tar.pax(&[("comment", "another")]),
+        |tar| tar.member(b"global", b'g', b"", 13, b"13 comment=x\n"),
+        |tar| tar.gnu_name("outer").member(b"././@LongLink", b'K', b"", 7, b"nobody\0"),
+    ];
+    for between in between {
+        for (place, result) in both(Place::new, |_| {
+            let tar = between(Tar::default().pax(&[("size", &size)]));
+            tar.member(b"outer", b'0', b"", 0, &inner).file("after", "y")
+        }) {
+            // To refuse it is right as well; to believe the wrong header is not.
+            assert!(!place.root().join("smuggled").exists());
+            if result.is_ok() {
+                assert_eq!(fs::metadata(place.root().join("outer")).unwrap().len(), inner.len() as u64);
+                assert_eq!(fs::read_to_string(place.root().join("after")).unwrap(), "y");
+            }
+        }
+    }
+}
+
+/// CVE-2026-32766 (tar of tokio): a PAX header that is none was passed over, so that its file had the name that others do
+/// not see.
+#[test]
+fn pax_headers_that_are_none_are_refused() {
+    for text in [
+        "9 path=a",
+        "99 path=a\n",
+        "x path=a\n",
+        "0 path=a\n",
+        "4 \n",
+        "8 path a\n",
+        "-9 path=a\n",
+        " 9 path=a\n",
+    ] {
+        refused(
+            |_| Tar::default().member(b"pax", b'x', b"", text.len() as u64, text.as_bytes()).file("f", "x"),
+            "",
+        );
+    }
+}
+
 #[test]
 fn whiteouts_hide_a_name_and_nothing_else() {
     for name in [".wh.", ".wh..", ".wh...", "d/.wh.."] {
@@ -266,8 +407,17 @@ fn names_that_no_kernel_takes_are_refused() {
     refused(|_| Tar::default().pax(&[("path", &component)]).file("short", "x"), &component[..40]);
 }
 
+/// Among them CVE-2025-8194 (Python): a size below zero led back to what had been read, for ever.
 #[test]
 fn sizes_that_lie_are_refused() {
+    for size in [
+        &[0xff; 12][..],
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe\0",
+        b"-0000000512\0",
+        b"0x000000200\0",
+    ] {
+        refused(|_| resized(Tar::default().file("below", "x"), size), "");
+    }
     refused(|_| Tar::default().member(b"short", b'0', b"", 1 << 30, b"few"), "");
     refused(|_| Tar::default().pax(&[("size", "18446744073709551615")]).file("huge", "x"), "");
     refused(|_| Tar::default().pax(&[("size", "9223372036854775807")]).file("huge", "x"), "");
@@ -298,6 +448,27 @@ fn the_map_of_a_sparse_file_may_have_no_end() {
     refused(|_| map(&format!("{:\0<512}da", "1\n0\n3\n")), "map lies");
     let zeros = "0".repeat(9 << 20);
     refused(|_| map(&zeros), "a header that does not end");
+}
+
+/// CVE-2026-32288 (tar of Go): the older form of such a map goes on from block to block, without end.
+#[test]
+fn the_older_map_of_a_sparse_file_may_have_no_end() {
+    let mut first = Tar::default().member(b"s", b'S', b"", 512, b"").0;
+    first[257..265].copy_from_slice(b"ustar  \0");
+    first[482] = 1;
+    first[483..495].copy_from_slice(b"77777777777\0");
+    let first = resized(Tar(first), b"00000001000\0").0;
+    for entry in [&[0_u8; 24][..], b"00000000000\x0000000000000\0", b"77777777777\x0000000000000\0"] {
+        let mut block = entry.repeat(21);
+        block.resize(512, 0);
+        block[504] = 1;
+        let place = Place::new();
+        let mut endless = first.chain(Endless { block, at: 0 });
+        let root = open(&place.root());
+        let unpacked = unpack_archive(&mut endless, root.as_fd(), None, &Limits::default());
+        let message = unpacked.unwrap_err().to_string();
+        assert!(message.contains("sparse entries") || message.contains("does not end"), "{message}");
+    }
 }
 
 #[test]
