@@ -69,7 +69,7 @@ fn cve_2019_5736_the_builder_cannot_be_overwritten() {
     assert_eq!((before.len(), before.modified().unwrap()), (after.len(), after.modified().unwrap()));
 }
 
-/// runc (also CVE-2023-27561, CVE-2023-28642, CVE-2019-16884): masked files of /proc were reached when the image had prepared /dev/null or /proc as links.
+/// runc (also CVE-2023-27561, CVE-2023-28642, CVE-2019-16884; youki: CVE-2025-54867, CVE-2025-62161): masked files of /proc were reached when the image had prepared /dev/null or /proc as links.
 #[test]
 fn cve_2025_31133_and_2019_19921_masks_hold_whatever_the_image_has_prepared() {
     let jettison = Jettison::with_busybox();
@@ -99,6 +99,118 @@ fn cve_2025_31133_and_2019_19921_masks_hold_whatever_the_image_has_prepared() {
     let tar = links.path().join("root.tar");
     crate::fixture::program("tar", &["-cf", tar.to_str().unwrap(), "-C", tree.to_str().unwrap(), "."]).ok();
     jettison.build(links.path(), &[]);
+}
+
+/// runc: what it writes to /proc while it starts a step went to other files of /proc, where the step's mounts had put links.
+#[test]
+fn cve_2025_52881_mounts_over_proc_redirect_nothing() {
+    let jettison = Jettison::with_busybox();
+    let core = || fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    let before = core();
+    let names = "self/attr/exec self/attr/current self/attr/apparmor/exec thread-self/attr/exec self/fd self/uid_map \
+                 self/setgroups self/oom_score_adj self/loginuid sys/kernel/hostname sys/net/ipv4/ping_group_range";
+    let evil = format!(
+        "FROM busybox AS evil\nRUN for f in {names}; do mkdir -p $(dirname /fake/$f); ln -s /proc/sys/kernel/core_pattern /fake/$f; done; \
+         mkdir -p /trigger/attr; for f in exec current; do ln -s /proc/sysrq-trigger /trigger/attr/$f; done\nFROM busybox\n"
+    );
+    let probe = "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/self/attr/exec /proc/sys/kernel/hostname; do \
+                 if (: >> $f) 2>/dev/null && test $(stat -L -f -c %T $f) = proc && readlink -f $f | grep -v '^/proc/[0-9]'; then exit 9; fi; done";
+    for target in ["/proc", "/proc/self", "/proc/self/attr", "/proc/sys/kernel"] {
+        for mount in [
+            format!("type=bind,from=evil,source=/fake,target={target}"),
+            format!("type=bind,from=evil,source=/fake,target={target},rw"),
+            format!("type=bind,from=evil,source=/trigger,target={target}"),
+            format!("type=tmpfs,target={target}"),
+            format!("type=cache,id=proc,target={target}"),
+        ] {
+            let ran = try_build(&jettison, &format!("{evil}RUN --mount={mount} {probe}\n"));
+            assert_eq!(ran.code, 0, "{mount}: {}", ran.stderr);
+            assert_eq!(core(), before, "{mount}");
+        }
+    }
+}
+
+/// The same, and Docker's CVE-2026-41568 and CVE-2026-42306, as a race: one step changes the folder of a cache in which another
+/// one's mount points are made and mounted.
+#[test]
+fn cve_2026_41568_and_2026_42306_mount_points_in_a_shared_cache_stay_inside() {
+    let jettison = Jettison::with_busybox();
+    let (dir, path) = canary();
+    let cache = "--mount=type=cache,id=shared,target=/c";
+    let mut dockerfile = format!(
+        "FROM busybox AS swap\nRUN {cache} i=0; while [ $i -lt 300 ] && [ $(ls /c | grep -c seen) -lt 8 ]; do i=$((i+1)); \
+         rm -rf /c/d; ln -s {path} /c/d; rm -f /c/d; ln -s /proc/sys /c/d; rm -f /c/d; mkdir -p /c/d/e; done\n"
+    );
+    for number in 0..8 {
+        dockerfile.push_str(&format!(
+            "FROM busybox AS look{number}\nRUN {cache} --mount=type=tmpfs,target=/c/d/e/m{number} --mount=type=cache,id=own,target=/c/d/n{number} \
+             ! cat /c/d/canary && touch /c/seen{number}\n"
+        ));
+    }
+    // A step may fail, as its folder may be gone; none may have got out.
+    for number in 0..8 {
+        let target = format!("look{number}");
+        dockerfile.push_str(&format!("FROM busybox AS both{number}\nCOPY --from=swap /bin/busybox /s\nCOPY --from={target} /bin/busybox /l\n"));
+    }
+    let context = folder(&dockerfile, &[]);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (jettison, context) = (&jettison, &context);
+            scope.spawn(move || {
+                let target = format!("--target=both{number}");
+                let ran = jettison.try_build(context.path(), &[&target, "--network=none"]);
+                assert!(ran.code < 100 && !ran.stderr.contains("alive"), "{}", ran.stderr);
+            });
+        }
+    });
+    lives(dir.path());
+}
+
+/// podman: what a step wrote into the context was there afterwards.
+#[test]
+fn cve_2025_4953_the_context_is_as_it_was() {
+    let jettison = Jettison::with_busybox();
+    for end in ["true", "false"] {
+        let context = folder(
+            &format!(
+                "FROM busybox\nRUN --mount=type=bind,target=/m,rw echo new > /m/new; echo changed > /m/f; rm /m/g; chmod 777 /m/d; {end}\n"
+            ),
+            &[("f", "f"), ("g", "g"), ("d/x", "x")],
+        );
+        let before = fs::metadata(context.path().join("d")).unwrap().permissions().mode();
+        assert_eq!(jettison.try_build(context.path(), &[]).code == 0, end == "true");
+        let read = |name: &str| fs::read_to_string(context.path().join(name)).unwrap();
+        assert_eq!((read("f"), read("g")), ("f".to_owned(), "g".to_owned()));
+        assert!(!context.path().join("new").exists());
+        assert_eq!(fs::metadata(context.path().join("d")).unwrap().permissions().mode(), before);
+    }
+}
+
+/// Docker: an archive was unpacked by a program of the image, on the machine.
+#[test]
+fn cve_2026_41567_no_program_of_the_image_unpacks_archives() {
+    let jettison = Jettison::with_busybox();
+    let (dir, path) = canary();
+    for (program, suffix) in [("gzip", "gz"), ("bzip2", "bz2"), ("xz", "xz")] {
+        if !crate::fixture::have(program) {
+            return;
+        }
+        let context = folder(
+            &format!(
+                "FROM busybox\nRUN for p in gzip gunzip unpigz pigz bzip2 bunzip2 xz unxz xzcat zstd unzstd tar git; do \
+                 for d in /bin /usr/bin /usr/local/bin; do mkdir -p $d; rm -f $d/$p; \
+                 printf '#!/bin/sh\\ntouch /started {path}/started\\n' > $d/$p; chmod 755 $d/$p; done; done\n\
+                 ADD a.tar.{suffix} /added/\nRUN test ! -e /started && cat /added/f > /seen\n"
+            ),
+            &[("f", "content")],
+        );
+        let at = context.path().to_str().unwrap();
+        crate::fixture::program("tar", &["-cf", &format!("{at}/a.tar"), "-C", at, "f"]).ok();
+        crate::fixture::program(program, &[&format!("{at}/a.tar")]).ok();
+        jettison.build(context.path(), &["-t", "seen"]);
+        assert_eq!(jettison.run(&["run", "seen", "cat", "/seen"]).ok(), "content", "{suffix}");
+        lives(dir.path());
+    }
 }
 
 /// BuildKit: removing the mount points of a step followed links that the step had put in their place.

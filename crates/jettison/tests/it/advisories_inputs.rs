@@ -38,7 +38,7 @@ fn seen(jettison: &Jettison, dockerfile: &str) -> String {
 }
 
 /// BuildKit: the folder of a Git URL could lead out of the repository, by `..` or through links of the repository.
-/// buildah (GHSA-49p4-px3h-rq49): links of a repository brought files of the machine into the context.
+/// buildah (GHSA-49p4-px3h-rq49, CVE-2026-44517): links of a repository brought files of the machine into the context.
 #[test]
 fn cve_2026_33748_and_ghsa_49p4_px3h_rq49_git_repositories_stay_inside() {
     let (jettison, web) = (Jettison::new(), Web::start());
