@@ -99,15 +99,15 @@ impl Store {
         let rows = statement
             .query_map([oldest], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
             .map_err(self.index_error())?;
-        let mut kept = BTreeMap::new();
-        let mut chains = BTreeSet::new();
+        let (mut kept, mut chains, mut bytes) = (BTreeMap::new(), BTreeSet::new(), 0_u64);
         for row in rows {
             let (key, snapshot) = row.map_err(self.index_error())?;
-            let mut with = chains.clone();
-            keep_chain(&snapshot, snapshots, &mut with);
-            let bytes: u64 = with.iter().filter_map(|id| snapshots.get(id)).map(|s| s.size).sum();
-            if options.keep_bytes.is_none_or(|max| bytes <= max) {
-                chains = with;
+            let new = chain(&snapshot, snapshots, &chains);
+            let sizes = new.iter().filter_map(|&id| snapshots.get(id)).map(|row| row.size);
+            let with = sizes.fold(bytes, u64::saturating_add);
+            if options.keep_bytes.is_none_or(|max| with <= max) {
+                bytes = with;
+                chains.extend(new.into_iter().map(str::to_owned));
                 kept.insert(key, snapshot);
             }
         }
@@ -254,12 +254,24 @@ impl Store {
 }
 
 fn keep_chain(id: &str, snapshots: &BTreeMap<String, SnapshotRow>, kept: &mut BTreeSet<String>) {
+    let new: Vec<String> = chain(id, snapshots, kept).into_iter().map(str::to_owned).collect();
+    kept.extend(new);
+}
+
+/// A snapshot and all below it, down to one that is kept already.
+fn chain<'a>(
+    id: &'a str,
+    snapshots: &'a BTreeMap<String, SnapshotRow>,
+    kept: &BTreeSet<String>,
+) -> BTreeSet<&'a str> {
+    let mut chain = BTreeSet::new();
     let mut next = Some(id);
-    while let Some(id) = next {
-        let Some(row) = snapshots.get(id) else { return };
-        if !kept.insert(id.to_owned()) {
-            return;
+    while let Some(id) = next.filter(|&id| !kept.contains(id)) {
+        let Some(row) = snapshots.get(id) else { break };
+        if !chain.insert(id) {
+            break;
         }
         next = row.parent.as_deref();
     }
+    chain
 }

@@ -38,6 +38,32 @@ fn prune_keeps_what_names_need() {
     }
 }
 
+/// What results share counts once; one that is too large does not keep a smaller one, used before it, from staying.
+#[test]
+fn prune_keeps_what_fits_into_its_budget() {
+    for (budget, expected) in [
+        (0, ""),
+        (50_000, ""),
+        (250_000, "a d"),
+        (350_000, "a b d"),
+        (450_000, "a b c d"),
+        (u64::MAX, "a b c d"),
+    ] {
+        let Place { folder: _folder, store } = place();
+        let large = |letter: &str| letter.repeat(100_000);
+        let base = snapshot(&store, None, "base", &large("x"));
+        for (key, text) in [("a", large("a")), ("b", large("b")), ("c", large("c")), ("d", "d".to_owned())] {
+            let top = snapshot(&store, Some(&base), key, &text);
+            store.record_result(key, &StepResult { snapshot: top }, "RUN true").unwrap();
+        }
+        let options = PruneOptions { keep_used_s: 3600, keep_bytes: Some(budget), ..PruneOptions::default() };
+        store.prune(&options).unwrap();
+        let kept: Vec<&str> =
+            ["a", "b", "c", "d"].into_iter().filter(|key| store.result(key).unwrap().is_some()).collect();
+        assert_eq!(kept.join(" "), expected, "{budget}");
+    }
+}
+
 #[test]
 fn prune_waits_for_whoever_uses_the_store() {
     let Place { folder: _folder, store } = place();
