@@ -16,6 +16,7 @@ type Part = (&'static str, fn() -> Result<()>);
 /// Cheap parts first: what fails should fail soon.
 const PARTS: &[Part] = &[
     ("format", format),
+    ("cargo deny", tidy::deny::install),
     ("tidy", || tidy::run(&[])),
     ("what tests need", test::prepare),
     ("clippy", clippy),

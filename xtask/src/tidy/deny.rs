@@ -5,11 +5,30 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use anyhow::Result;
+
 use crate::process;
 use crate::repository;
 
 /// Where the programs keep their copies of the database, below cargo's folder.
 const DATABASES: [&str; 2] = ["advisory-dbs", "advisory-db"];
+
+/// What is installed where there is no `cargo deny`.
+const VERSION: &str = "0.20.2";
+
+/// Installs `cargo deny`: compiled from its crate in a minute and a half on two cores. Where that fails, tidy does without it
+/// and says so.
+pub fn install() -> Result<()> {
+    if !has("cargo-deny") {
+        let mut command = repository::cargo();
+        command.args(["install", "cargo-deny", "--version", VERSION, "--locked", "--debug", "--quiet"]);
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        if let Err(error) = process::run(&mut command) {
+            println!("cargo deny could not be installed: {error:#}");
+        }
+    }
+    Ok(())
+}
 
 /// Runs what is there; returns what was found wrong, and prints what could not be looked at.
 pub(super) fn problems() -> Vec<String> {
