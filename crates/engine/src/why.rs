@@ -124,7 +124,7 @@ impl Build<'_> {
             request.dockerfile.path.as_deref().map_or_else(|| request.dockerfile.name.clone(), absolute);
         let target = request.plan.target.clone().unwrap_or_default();
         let text = format!("{:?}", (file, context, target, self.plan.platform.to_string()));
-        Digest::sha256(text.as_bytes()).hex().to_owned()
+        Digest::sha256(text.as_bytes()).hex()
     }
 
     fn earlier_form(&self) -> Vec<Earlier> {

@@ -27,20 +27,16 @@ impl Algorithm {
             Self::Sha512 => "sha512",
         }
     }
-
-    fn hex_len(self) -> usize {
-        match self {
-            Self::Sha256 => 64,
-            Self::Sha512 => 128,
-        }
-    }
 }
 
-/// The digest of some content. Always valid: lower-case hex of the algorithm's length.
+/// The digest of some content. Builds hold one for each file, so it is kept as bytes, and only shown as digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest {
-    algorithm: Algorithm,
-    hex: Box<str>,
+pub struct Digest(Bytes);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Bytes {
+    Sha256([u8; 32]),
+    Sha512(Box<[u8; 64]>),
 }
 
 /// Why a text is not a digest.
@@ -58,27 +54,38 @@ impl Digest {
 
     /// A digest from a finished 32-byte SHA-256 state.
     pub fn from_sha256_bytes(bytes: &[u8; 32]) -> Self {
-        Self { algorithm: Algorithm::Sha256, hex: to_hex(bytes).into() }
+        Self(Bytes::Sha256(*bytes))
     }
 
     /// Which algorithm made it.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        match self.0 {
+            Bytes::Sha256(_) => Algorithm::Sha256,
+            Bytes::Sha512(_) => Algorithm::Sha512,
+        }
     }
 
-    /// The hex digits behind the colon.
-    pub fn hex(&self) -> &str {
-        &self.hex
+    /// What the hex digits stand for.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Sha256(bytes) => bytes,
+            Bytes::Sha512(bytes) => &bytes[..],
+        }
+    }
+
+    /// The hex digits behind the colon, lower-case.
+    pub fn hex(&self) -> String {
+        to_hex(self.as_bytes())
     }
 
     /// The first twelve hex digits, for people.
-    pub fn short(&self) -> &str {
-        &self.hex[..12]
+    pub fn short(&self) -> String {
+        to_hex(&self.as_bytes()[..6])
     }
 
     /// A hasher of the same algorithm, to verify content against this digest.
     pub fn hasher(&self) -> Hasher {
-        Hasher::new(self.algorithm)
+        Hasher::new(self.algorithm())
     }
 }
 
@@ -93,28 +100,42 @@ pub fn to_hex(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes of exactly so many lower-case hex digits.
+fn from_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let mut bytes = [0; N];
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
 impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let invalid = || InvalidDigest(text.chars().take(160).collect());
         let (name, hex) = text.split_once(':').ok_or_else(invalid)?;
-        let algorithm = match name {
-            "sha256" => Algorithm::Sha256,
-            "sha512" => Algorithm::Sha512,
-            _ => return Err(invalid()),
+        let bytes = match name {
+            "sha256" => from_hex(hex).map(Bytes::Sha256),
+            "sha512" => from_hex(hex).map(|bytes| Bytes::Sha512(Box::new(bytes))),
+            _ => None,
         };
-        let is_hex = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hex.len() != algorithm.hex_len() || !is_hex {
-            return Err(invalid());
-        }
-        Ok(Self { algorithm, hex: hex.into() })
+        bytes.map(Self).ok_or_else(invalid)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.name(), self.hex)
+        write!(f, "{}:{}", self.algorithm().name(), self.hex())
     }
 }
 
@@ -171,14 +192,10 @@ impl Hasher {
 
     /// The digest of all that was fed.
     pub fn finish(self) -> Digest {
-        match self.0 {
-            State::Sha256(state) => {
-                Digest { algorithm: Algorithm::Sha256, hex: to_hex(&state.finalize()).into() }
-            }
-            State::Sha512(state) => {
-                Digest { algorithm: Algorithm::Sha512, hex: to_hex(&state.finalize()).into() }
-            }
-        }
+        Digest(match self.0 {
+            State::Sha256(state) => Bytes::Sha256(state.finalize().into()),
+            State::Sha512(state) => Bytes::Sha512(Box::new(state.finalize().into())),
+        })
     }
 }
 

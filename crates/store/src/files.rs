@@ -26,16 +26,33 @@ pub(crate) struct FileMemory {
 #[derive(Debug, Default)]
 struct State {
     loaded: bool,
-    known: HashMap<(u64, u64), Known>,
-    new: Vec<(FileStat, Digest)>,
+    known: HashMap<Place, Known>,
+    /// Learnt since the last time that all was written.
+    new: Vec<Place>,
 }
 
+/// Device and inode.
+type Place = (u64, u64);
+
+/// The rest of a [`FileStat`] and what belongs to it: there is one for each file, so it is kept small.
 #[derive(Debug)]
 struct Known {
-    stat: FileStat,
+    size: u64,
+    mtime_ns: i64,
+    ctime_ns: i64,
     digest: Digest,
     /// Asked for, or learnt, by this process.
     used: bool,
+}
+
+impl Known {
+    fn new(stat: &FileStat, digest: Digest, used: bool) -> Self {
+        Self { size: stat.size, mtime_ns: stat.mtime_ns, ctime_ns: stat.ctime_ns, digest, used }
+    }
+
+    fn is_of(&self, stat: &FileStat) -> bool {
+        (self.size, self.mtime_ns, self.ctime_ns) == (stat.size, stat.mtime_ns, stat.ctime_ns)
+    }
 }
 
 impl FileDigests for Store {
@@ -43,27 +60,26 @@ impl FileDigests for Store {
         let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.loaded {
             // Without the memory files are hashed again: slower, never wrong.
-            for (place, known) in self.load_file_digests().unwrap_or_default() {
-                // What this process has hashed meanwhile is newer.
-                state.known.entry(place).or_insert(known);
-            }
-            state.loaded = true;
+            let mut all = self.load_file_digests().unwrap_or_default();
+            // What this process has hashed meanwhile is newer.
+            all.extend(std::mem::take(&mut state.known));
+            (state.known, state.loaded) = (all, true);
         }
-        let known = state.known.get_mut(&(stat.dev, stat.ino)).filter(|known| known.stat == *stat)?;
+        let known = state.known.get_mut(&(stat.dev, stat.ino)).filter(|known| known.is_of(stat))?;
         known.used = true;
         Some(known.digest.clone())
     }
 
     fn put(&self, stat: &FileStat, digest: &Digest) {
         let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known { stat: *stat, digest: digest.clone(), used: true };
-        state.known.insert((stat.dev, stat.ino), known);
-        state.new.push((*stat, digest.clone()));
+        let place = (stat.dev, stat.ino);
+        state.known.insert(place, Known::new(stat, digest.clone(), true));
+        state.new.push(place);
     }
 }
 
 impl Store {
-    fn load_file_digests(&self) -> Result<HashMap<(u64, u64), Known>> {
+    fn load_file_digests(&self) -> Result<HashMap<Place, Known>> {
         let connection = self.connection();
         let mut statement = connection
             .prepare_cached("SELECT dev, ino, size, mtime_ns, ctime_ns, digest FROM files")
@@ -82,7 +98,7 @@ impl Store {
         for row in rows.map_err(self.index_error())? {
             let (stat, digest) = row.map_err(self.index_error())?;
             let digest = Digest::from_sha256_bytes(&digest);
-            known.insert((stat.dev, stat.ino), Known { stat, digest, used: false });
+            known.insert((stat.dev, stat.ino), Known::new(&stat, digest, false));
         }
         Ok(known)
     }
@@ -93,18 +109,15 @@ impl Store {
     }
 
     fn flush_files_of_at_most(&self, max: usize) -> Result<()> {
-        let (too_many, new) = {
-            let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut new = std::mem::take(&mut state.new);
-            let too_many = !new.is_empty() && state.known.len() > max;
-            if too_many {
-                state.known.retain(|_, known| known.used);
-                new = state.known.values().map(|known| (known.stat, known.digest.clone())).collect();
-            }
-            (too_many, new)
-        };
+        let mut state = self.files.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = std::mem::take(&mut state.new);
         if new.is_empty() {
             return Ok(());
+        }
+        let too_many = state.known.len() > max;
+        if too_many {
+            state.known.retain(|_, known| known.used);
+            new = state.known.keys().copied().collect();
         }
         self.write(|transaction| {
             if too_many {
@@ -113,24 +126,20 @@ impl Store {
             let mut statement = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO files (dev, ino, size, mtime_ns, ctime_ns, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
-            for (stat, digest) in &new {
+            for (dev, ino) in &new {
+                let Some(known) = state.known.get(&(*dev, *ino)) else { continue };
                 statement.execute(params![
-                    stat.dev.cast_signed(),
-                    stat.ino.cast_signed(),
-                    stat.size.cast_signed(),
-                    stat.mtime_ns,
-                    stat.ctime_ns,
-                    from_hex(digest.hex()),
+                    dev.cast_signed(),
+                    ino.cast_signed(),
+                    known.size.cast_signed(),
+                    known.mtime_ns,
+                    known.ctime_ns,
+                    known.digest.as_bytes(),
                 ])?;
             }
             Ok(())
         })
     }
-}
-
-fn from_hex(hex: &str) -> Vec<u8> {
-    let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
-    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 #[cfg(test)]

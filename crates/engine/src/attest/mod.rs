@@ -113,7 +113,7 @@ impl Material {
     /// What a URL or a repository was found to hold; without credentials.
     pub(crate) fn of_remote(remote: &Remote, resolved: &Resolved) -> Self {
         let (algorithm, hex) = match resolved {
-            Resolved::File { body, .. } => ("sha256", body.hex().to_owned()),
+            Resolved::File { body, .. } => ("sha256", body.hex()),
             Resolved::Commit(commit) if commit.len() == 64 => ("sha256", commit.clone()),
             Resolved::Commit(commit) => ("sha1", commit.clone()),
         };
@@ -128,12 +128,12 @@ impl Material {
     /// A file that was fetched.
     pub(crate) fn of_file(remote: &Remote, body: &Digest) -> Self {
         let (uri, means) = (remote.shown(), Means::default());
-        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: body.hex().to_owned() }
+        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: body.hex() }
     }
 
     fn of_image(reference: &Reference, platform: &Platform, digest: &Digest) -> Self {
         let (uri, means) = (purl(reference, platform), Means::default());
-        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: digest.hex().to_owned() }
+        Self { asked: uri.clone(), uri, means, algorithm: "sha256", hex: digest.hex() }
     }
 
     fn digest(&self) -> Value {

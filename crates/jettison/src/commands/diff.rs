@@ -146,7 +146,7 @@ impl Answer {
             table.row([
                 letter.to_owned(),
                 plain(&side.name),
-                side.image.descriptor.digest.short().to_owned(),
+                side.image.descriptor.digest.short(),
                 side.image.config.platform().to_string(),
                 side.image.manifest.layers.len().to_string(),
                 for_people(side.files.bytes()),

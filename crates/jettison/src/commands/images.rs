@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Images, environment: &Environment) -> Result<ExitCode, 
                 json!({"name": name, "digest": digest, "compressedBytes": bytes})
             ));
         } else {
-            table.row([image.reference.familiar(), digest.short().to_owned(), for_people(bytes)]);
+            table.row([image.reference.familiar(), digest.short(), for_people(bytes)]);
         }
     }
     if args.quiet || args.json {

@@ -126,7 +126,7 @@ impl<'a> Group<'a> {
         for (head, _, digest) in parts {
             bytes.extend((head.len() as u64).to_le_bytes());
             bytes.extend(head);
-            bytes.extend(digest.map_or("", |digest| digest.hex()).as_bytes());
+            bytes.extend(digest.map_or(&[][..], Digest::as_bytes));
         }
         ChunkHash::of([&bytes[..]])
     }
