@@ -66,7 +66,7 @@ pub(crate) struct Build<'a> {
     /// What became of the steps that were asked for.
     pub(crate) fates: Mutex<BTreeMap<StepId, Fate>>,
     /// What was selected of contexts.
-    pub(crate) listings: Mutex<BTreeMap<String, Listing>>,
+    pub(crate) listings: Mutex<BTreeMap<String, Arc<Listing>>>,
     /// What steps copy from contexts, from their keys on.
     pub(crate) chosen: Mutex<BTreeMap<StepId, Chosen>>,
     /// What the layer has in it that was made without a snapshot. Only the last step of a result can do that.

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use jettison_layer::select::{self, Mask, SelectError, Selection, Selector};
 use jettison_oci::{Digest, Hasher};
@@ -161,8 +161,7 @@ impl Build<'_> {
         let mut selection = self.select(copy, &context.root, &context.ignore)?;
         let digest =
             self.hash_selected(copy, &mut selection, &context.root, mask(copy, context.has_owners))?;
-        let listing = Listing { selection: selection.clone() };
-        self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(listing_name(copy), listing);
+        self.note_selected(copy, &selection);
         let files = |selection: &Selection| selection.sources.iter().map(|s| s.entries.len()).sum::<usize>();
         let mut all = self.chosen();
         let kept: usize = all.values().filter_map(|chosen| chosen.selection.as_ref()).map(files).sum();
@@ -225,12 +224,9 @@ impl Build<'_> {
                 Some(context) => {
                     // Its times are those of a checkout and become the epoch; a mount of it gets a new directory.
                     let mask = mask(copy, context.has_owners);
-                    let (digest, listing) =
+                    let (digest, selection) =
                         self.hash_selection(copy, &context.root, &context.ignore, mask)?;
-                    self.listings
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(listing_name(copy), listing);
+                    self.note_selected(copy, &selection);
                     Ok(Some(digest))
                 }
                 None if copy.sources.is_empty() => Ok(Some(Digest::sha256(b"no context"))),
@@ -245,10 +241,10 @@ impl Build<'_> {
         root: &std::os::fd::OwnedFd,
         ignore: &Ignore,
         mask: Mask,
-    ) -> Result<(Digest, Listing), Error> {
+    ) -> Result<(Digest, Selection), Error> {
         let mut selection = self.select(copy, root, ignore)?;
         let digest = self.hash_selected(copy, &mut selection, root, mask)?;
-        Ok((digest, Listing { selection }))
+        Ok((digest, selection))
     }
 
     /// Digest of what was selected; what nobody knew of its files is known then.
@@ -263,8 +259,14 @@ impl Build<'_> {
             .map_err(|error| self.selection_error(copy, SelectError::Layer(error)))
     }
 
-    /// What `copy` was found to select of its context.
-    pub(crate) fn listing(&self, copy: &Copy) -> Option<Listing> {
+    /// Writes down what `copy` was found to select of its context.
+    fn note_selected(&self, copy: &Copy, selection: &Selection) {
+        let listing = Arc::new(Listing::of(selection));
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).insert(listing_name(copy), listing);
+    }
+
+    /// What was written down of what `copy` selects of its context.
+    pub(crate) fn listing(&self, copy: &Copy) -> Option<Arc<Listing>> {
         self.listings.lock().unwrap_or_else(PoisonError::into_inner).get(&listing_name(copy)).cloned()
     }
 

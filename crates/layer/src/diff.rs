@@ -4,6 +4,7 @@
 //! counts only if something is hidden by it; an opaque directory becomes one whiteout for each name that it hides; a
 //! directory that was copied up and not changed appears only as the parent of something that did change.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +21,10 @@ use crate::{Entry, Error, Kind};
 
 /// What lies on top: an upper directory, or the plan of one.
 pub(crate) trait Upper {
+    /// How many entries there are at most, if that is known.
+    fn count(&self) -> usize {
+        0
+    }
     /// Calls `visit` for every entry as [`visit_tree`] would: with its inode if that has several names.
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error>;
     /// Whether a directory hides what is below it.
@@ -108,7 +113,7 @@ impl Changes {
 
     /// The entries as a layer has them: in order, each once, hard links found.
     pub(crate) fn in_order(mut self) -> Vec<Entry> {
-        self.found.sort_by_cached_key(sort_key);
+        self.found.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         self.found.dedup_by(|a, b| a.path == b.path);
         self.names.link(&mut self.found);
         self.found
@@ -122,7 +127,7 @@ pub(crate) fn changes(
     clamp_mtime_s: Option<i64>,
     wanted: &dyn Fn(&[u8]) -> bool,
 ) -> Result<Changes, Error> {
-    let mut found = Vec::new();
+    let mut found = Vec::with_capacity(upper.count());
     let mut same = BTreeMap::new();
     // Directories on the way down that are unchanged themselves: written only if something below is.
     let mut unchanged: Vec<Entry> = Vec::new();
@@ -179,10 +184,10 @@ fn refuse_marker(entry: &Entry) -> Result<(), Error> {
 }
 
 /// Entries sort by path; a whiteout sorts by the name that it has in the tar.
-fn sort_key(entry: &Entry) -> Vec<u8> {
+fn sort_key(entry: &Entry) -> Cow<'_, [u8]> {
     match entry.kind {
-        Kind::Whiteout => whiteout_path(&entry.path),
-        _ => entry.path.clone(),
+        Kind::Whiteout => Cow::Owned(whiteout_path(&entry.path)),
+        _ => Cow::Borrowed(&entry.path),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Every entry below a directory, sorted by path bytes, hard links found.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, FileType, OFlags, Stat};
 
 use crate::inside::{self, NO_LINKS};
-use crate::names::{Names, shared_inode};
+use crate::names::{Inode, Names, shared_inode};
 use crate::{Entry, Error, Kind};
 
 /// Lists the tree below `root`, the root itself left out. The first name of a file in sort order is the file, later
@@ -23,6 +24,16 @@ pub fn walk(root: BorrowedFd<'_>) -> Result<Vec<Entry>, Error> {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     names.link(&mut entries);
     Ok(entries)
+}
+
+/// What of two paths a walk comes to first: it goes through a directory before its later neighbours, so `/` stands before
+/// everything.
+pub(crate) fn order(a: &[u8], b: &[u8]) -> Ordering {
+    let walked = |byte: u8| if byte == b'/' { 0 } else { byte };
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((a, b)) => walked(*a).cmp(&walked(*b)),
+        None => a.len().cmp(&b.len()),
+    }
 }
 
 /// Whether to look into a directory.
@@ -108,11 +119,11 @@ pub(crate) fn read_xattrs(parent: BorrowedFd<'_>, name: &[u8], kind: &Kind) -> V
     opened.and_then(|file| inside::xattrs(file.as_fd())).unwrap_or_default()
 }
 
-/// Turns the second and later names of one inode into hard links.
+/// Turns the second and later names of one inode into hard links; `inode` is that of the entry, if it has several names.
 pub(crate) fn with_hard_link(
     mut entry: Entry,
-    stat: &Stat,
-    linked: &mut HashMap<(u64, u64), Vec<u8>>,
+    inode: Option<Inode>,
+    linked: &mut HashMap<Inode, Vec<u8>>,
 ) -> Entry {
     let can_link = matches!(
         entry.kind,
@@ -122,12 +133,10 @@ pub(crate) fn with_hard_link(
             | Kind::BlockDevice { .. }
             | Kind::Fifo
     );
-    if can_link && stat.st_nlink > 1 {
-        match linked.get(&(stat.st_dev, stat.st_ino)) {
+    if let Some(inode) = inode.filter(|_| can_link) {
+        match linked.get(&inode) {
             Some(first) => entry.kind = Kind::Hardlink { target: first.clone() },
-            None => {
-                linked.insert((stat.st_dev, stat.st_ino), entry.path.clone());
-            }
+            None => drop(linked.insert(inode, entry.path.clone())),
         }
     }
     entry

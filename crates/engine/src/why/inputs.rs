@@ -2,6 +2,7 @@
 //! suspicious name only a digest is kept.
 
 use jettison_dockerfile::lint::is_secret_name;
+use jettison_layer::Kind;
 use jettison_layer::select::Selection;
 use jettison_oci::Digest;
 use jettison_plan::{Action, Chmod, Copy, Fs, MountKind, Run, Source, StepId};
@@ -14,11 +15,9 @@ const FILES_MAX: usize = 2000;
 /// Longest value, characters.
 const VALUE_CHARS: usize = 1000;
 
-/// A selection of a context, hashed.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    pub(crate) selection: Selection,
-}
+/// What is written down of a selection of a context.
+#[derive(Debug)]
+pub(crate) struct Listing(Vec<(String, String)>);
 
 impl Build<'_> {
     /// The inputs of a step.
@@ -144,36 +143,37 @@ impl Build<'_> {
             }
             Source::Context | Source::NamedContext(_) => {
                 if let Some(listing) = self.listing(copy) {
-                    add_files(&listing, inputs);
+                    inputs.extend(listing.0.iter().cloned());
                 }
             }
         }
     }
 }
 
-fn add_files(listing: &Listing, inputs: &mut Inputs) {
-    let mut count = 0;
-    for source in &listing.selection.sources {
-        let mut digests = source.files.iter().map(|seen| seen.digest.as_ref());
-        for entry in std::iter::once(&source.root).chain(&source.entries) {
-            let path = [&source.real[..], &entry.path[..]].join(&b'/');
-            let path = String::from_utf8_lossy(&path).trim_matches('/').to_owned();
-            let content = match &entry.kind {
-                jettison_layer::Kind::File { .. } => digests.next().flatten().map(short).unwrap_or_default(),
-                jettison_layer::Kind::Symlink { target } => {
-                    format!("link to {}", String::from_utf8_lossy(target))
+impl Listing {
+    /// Of a selection whose files have been hashed.
+    pub(crate) fn of(selection: &Selection) -> Self {
+        let mut files = Vec::new();
+        for source in &selection.sources {
+            let mut digests = source.files.iter().map(|seen| seen.digest.as_ref());
+            for entry in std::iter::once(&source.root).chain(&source.entries) {
+                let content = match &entry.kind {
+                    Kind::File { .. } => digests.next().flatten().map(short).unwrap_or_default(),
+                    Kind::Symlink { target } => format!("link to {}", String::from_utf8_lossy(target)),
+                    // The metadata of the copied directory itself counts for nothing.
+                    Kind::Directory if entry.path.is_empty() => continue,
+                    kind => format!("{kind:?}").to_lowercase(),
+                };
+                if files.len() == FILES_MAX {
+                    files.push(("files".to_owned(), "not all of them are remembered".to_owned()));
+                    return Self(files);
                 }
-                // The metadata of the copied directory itself counts for nothing.
-                jettison_layer::Kind::Directory if entry.path.is_empty() => continue,
-                kind => format!("{kind:?}").to_lowercase(),
-            };
-            count += 1;
-            if count > FILES_MAX {
-                inputs.insert("files".to_owned(), "not all of them are remembered".to_owned());
-                return;
+                let path = [&source.real[..], &entry.path[..]].join(&b'/');
+                let path = String::from_utf8_lossy(&path).trim_matches('/').to_owned();
+                files.push((format!("file {path}"), format!("{:04o} {content}", entry.mode & 0o7777)));
             }
-            inputs.insert(format!("file {path}"), format!("{:04o} {content}", entry.mode & 0o7777));
         }
+        Self(files)
     }
 }
 

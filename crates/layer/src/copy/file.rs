@@ -17,20 +17,20 @@ const COPY_BYTES: usize = 256 << 10;
 /// Makes what is no directory at a free name. `shown` is its path for messages.
 pub(super) fn make(
     from: BorrowedFd<'_>,
-    item: &Item,
+    item: &Item<'_>,
     parent: BorrowedFd<'_>,
     name: &[u8],
     shown: &[u8],
 ) -> Result<(), CopyError> {
     let failed = |action| move |errno| CopyError::io(action, shown, errno);
-    let entry = &item.entry;
+    let entry = &item.entry(Vec::new());
     let node = |kind, device| rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device);
     match &entry.kind {
         Kind::File { .. } | Kind::Hardlink { .. } | Kind::Socket => {
             let to = create(parent, name).map_err(failed("make"))?;
-            match &item.content {
+            match item.content() {
                 Content::Source(path, _) => {
-                    let source = inside::open(from, path, OFlags::RDONLY | OFlags::NONBLOCK, IN_ROOT)
+                    let source = inside::open(from, &path, OFlags::RDONLY | OFlags::NONBLOCK, IN_ROOT)
                         .map_err(failed("open"))?;
                     copy_data(&source, &to).map_err(failed("write"))?;
                 }

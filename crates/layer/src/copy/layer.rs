@@ -1,7 +1,6 @@
 //! A plan becomes a layer without being carried out: the entries that a snapshot of it would give, and their content
 //! straight from the source.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,14 +14,17 @@ use crate::diff::{Upper, Visit, diff_of};
 use crate::encode::{Contents, Opened};
 use crate::inside::{self, IN_ROOT};
 use crate::names::Inode;
-use crate::{Entry, Error, Kind};
+use crate::{Entry, Error, Kind, walk};
 
 /// The layer of a plan.
 #[derive(Debug)]
 pub struct PlannedLayer<'a> {
-    plan: &'a Plan<'a>,
-    /// Sorted as a layer is.
+    /// Sorted as a layer is, by path: a plan removes nothing.
     pub entries: Vec<Entry>,
+    /// What each of them was made of; `None` for directories.
+    items: Vec<Option<Item<'a>>>,
+    /// The root of the sources.
+    from: BorrowedFd<'a>,
 }
 
 /// A name in a layer that was made of a plan.
@@ -52,41 +54,44 @@ impl Listing {
     }
 }
 
-impl PlannedLayer<'_> {
+impl<'a> PlannedLayer<'a> {
     /// What the layer has in it; `from` is the root of the sources.
     pub fn into_listing(self, from: OwnedFd) -> Listing {
-        let source = |path: &[u8]| match &self.plan.item(path)?.content {
-            Content::Source(source, _) => Some(source.clone()),
-            _ => None,
+        let listed = |(entry, item): (Entry, Option<Item<'_>>)| {
+            let source = match item.map(|item| item.content()) {
+                Some(Content::Source(source, _)) => Some(source),
+                _ => None,
+            };
+            Listed { source, path: entry.path, kind: entry.kind }
         };
-        let listed =
-            |entry: Entry| Listed { source: source(&entry.path), path: entry.path, kind: entry.kind };
-        Listing { names: self.entries.into_iter().map(listed).collect(), from }
+        Listing { names: self.entries.into_iter().zip(self.items).map(listed).collect(), from }
+    }
+
+    fn item(&self, path: &[u8]) -> Option<&Item<'a>> {
+        let at = self.entries.binary_search_by(|entry| entry.path[..].cmp(path)).ok()?;
+        self.items[at].as_ref()
     }
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
     /// The layer that [`Plan::write`] into an upper directory on top of `lowers` would lead to (see [`crate::diff`]).
     ///
     /// `None` where only a file system can tell: one may refuse extended attributes.
     pub fn layer(
-        &self,
+        self,
         lowers: &[BorrowedFd<'_>],
         clamp_mtime_s: Option<i64>,
-    ) -> Result<Option<PlannedLayer<'_>>, Error> {
+    ) -> Result<Option<PlannedLayer<'a>>, Error> {
         let has_xattrs = |node: &Node| match node {
             Node::Directory(directory) => !directory.xattrs.is_empty(),
-            Node::Item { item, .. } => !self.items[*item].entry.xattrs.is_empty(),
+            Node::Item { item, .. } => !self.items[*item].xattrs().is_empty(),
         };
         if self.nodes.iter().any(|(_, node)| has_xattrs(node)) {
             return Ok(None);
         }
-        Ok(Some(PlannedLayer { entries: diff_of(self, lowers, clamp_mtime_s)?, plan: self }))
-    }
-
-    /// What the plan has at `path` (relative): whether it makes or touches something there.
-    pub fn has(&self, path: &[u8]) -> bool {
-        self.find(path).is_some()
+        let entries = diff_of(&self, lowers, clamp_mtime_s)?;
+        let items = entries.iter().map(|entry| self.item(&entry.path).copied()).collect();
+        Ok(Some(PlannedLayer { entries, items, from: self.from }))
     }
 
     fn find(&self, path: &[u8]) -> Option<&Node> {
@@ -94,7 +99,7 @@ impl Plan<'_> {
         Some(&self.nodes[at].1)
     }
 
-    fn item(&self, path: &[u8]) -> Option<&Item> {
+    fn item(&self, path: &[u8]) -> Option<&Item<'a>> {
         match self.find(path)? {
             Node::Item { item, .. } => Some(&self.items[*item]),
             Node::Directory(_) => None,
@@ -113,25 +118,27 @@ impl Plan<'_> {
 }
 
 impl Upper for Plan<'_> {
+    fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     fn visit(&self, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let mut names: HashMap<usize, u32> = HashMap::new();
+        let mut names: Vec<u32> = vec![0; self.items.len()];
         for (_, node) in &self.nodes {
             if let Node::Item { item, .. } = node {
-                *names.entry(*item).or_default() += 1;
+                names[*item] += 1;
             }
         }
-        // A walk goes through a directory before its later neighbours: `/` sorts before everything.
         let mut nodes: Vec<&(Vec<u8>, Node)> = self.nodes.iter().collect();
-        let walked = |path: &[u8]| path.iter().map(|b| if *b == b'/' { 0 } else { *b }).collect::<Vec<u8>>();
-        nodes.sort_by_cached_key(|(path, _)| walked(path));
+        nodes.sort_by(|(a, _), (b, _)| walk::order(a, b));
         for (path, node) in nodes {
             match node {
                 Node::Directory(directory) => visit(self.directory_entry(directory), None)?,
                 Node::Item { item, .. } => {
-                    let entry = Entry { path: path.clone(), ..self.items[*item].entry.clone() };
+                    let entry = self.items[*item].entry(path.clone());
                     // No device has this number.
                     let inode: Inode = (u64::MAX, *item as u64);
-                    visit(entry, (names[item] > 1).then_some(inode))?
+                    visit(entry, (names[*item] > 1).then_some(inode))?
                 }
             };
         }
@@ -147,9 +154,9 @@ impl Upper for Plan<'_> {
     }
 
     fn read(&self, path: &[u8]) -> Result<Box<dyn Read + '_>, Error> {
-        match self.item(path).map(|item| &item.content) {
-            Some(Content::Source(source, _)) => Ok(Box::new(open_source(self.from, source)?)),
-            Some(Content::Inline(bytes)) => Ok(Box::new(&bytes[..])),
+        match self.item(path).map(Item::content) {
+            Some(Content::Source(source, _)) => Ok(Box::new(open_source(self.from, &source)?)),
+            Some(Content::Inline(bytes)) => Ok(Box::new(bytes)),
             _ => Ok(Box::new(std::io::empty())),
         }
     }
@@ -163,14 +170,14 @@ fn open_source(from: BorrowedFd<'_>, path: &[u8]) -> Result<File, Error> {
 
 impl Contents for PlannedLayer<'_> {
     fn open(&self, entry: &Entry) -> Result<Opened<'_>, Error> {
-        match self.plan.item(&entry.path).map(|item| &item.content) {
+        match self.item(&entry.path).map(Item::content) {
             Some(Content::Source(source, seen)) => {
-                let opened = open_source(self.plan.from, source).map_err(|error| match error {
+                let opened = open_source(self.from, &source).map_err(|error| match error {
                     // It was there when it was looked at.
                     Error::Io { path, .. } if seen.is_some() => Error::Changed { path },
                     other => other,
                 });
-                Ok(Opened::File(opened?.into(), seen.as_ref()))
+                Ok(Opened::File(opened?.into(), seen))
             }
             Some(Content::Inline(bytes)) => Ok(Opened::Bytes(bytes)),
             _ => Ok(Opened::Bytes(b"")),
@@ -178,9 +185,6 @@ impl Contents for PlannedLayer<'_> {
     }
 
     fn digest(&self, entry: &Entry) -> Option<&Digest> {
-        match &self.plan.item(&entry.path)?.content {
-            Content::Source(_, Some(seen)) => seen.digest.as_ref(),
-            _ => None,
-        }
+        self.item(&entry.path)?.digest()
     }
 }

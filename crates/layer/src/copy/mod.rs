@@ -129,10 +129,10 @@ pub fn copy(
 /// Works out what [`copy`] would do in a tree that holds what `base` does (`None`: nothing), without writing anything.
 /// `None` if an archive is to be unpacked: what is in it shows only then.
 pub fn plan<'a>(
-    selection: &Selection,
+    selection: &'a Selection,
     from: BorrowedFd<'a>,
     base: Option<BorrowedFd<'_>>,
-    options: &CopyOptions,
+    options: &'a CopyOptions,
 ) -> Result<Option<Plan<'a>>, CopyError> {
     let mut planner = Planner::new(from, base, options)?;
     for source in &selection.sources {

@@ -1,9 +1,10 @@
 //! The rules of COPY: what goes where, with which owner, mode and time.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
-use super::tree::{Content, Item, NewDirectory, Node, Tree};
+use super::tree::{Item, MadeOf, NewDirectory, Node, Tree};
 use super::{Chmod, CopyError, CopyOptions, cleaned, lossy, open};
 use crate::inside;
 use crate::select::{Seen, Selected};
@@ -15,7 +16,7 @@ pub struct Plan<'a> {
     /// Where content is read.
     pub(super) from: BorrowedFd<'a>,
     pub(super) nodes: Vec<(Vec<u8>, Node)>,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Item<'a>>,
     /// Time of directories of the base that something is put into, seconds since 1970.
     pub(super) touched_mtime_s: i64,
     /// Directories whose times the rules set, and not a source's entry; the root of the tree (empty) may be among them.
@@ -23,7 +24,7 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn of(mut tree: Tree<'_>, from: BorrowedFd<'a>, created_mtime_s: i64) -> Self {
+    pub(super) fn of(mut tree: Tree<'_, 'a>, from: BorrowedFd<'a>, created_mtime_s: i64) -> Self {
         let mut late = Vec::new();
         for path in std::mem::take(&mut tree.made) {
             tree.set_time(&path, (created_mtime_s, 0));
@@ -37,8 +38,8 @@ impl<'a> Plan<'a> {
 /// A plan being made.
 pub(super) struct Planner<'a, 'b> {
     from: BorrowedFd<'a>,
-    options: &'b CopyOptions,
-    tree: Tree<'b>,
+    options: &'a CopyOptions,
+    tree: Tree<'b, 'a>,
     /// The destination, clean and absolute.
     path: Vec<u8>,
     /// Whether it is written as a directory.
@@ -51,7 +52,7 @@ impl<'a, 'b> Planner<'a, 'b> {
     pub(super) fn new(
         from: BorrowedFd<'a>,
         base: Option<BorrowedFd<'b>>,
-        options: &'b CopyOptions,
+        options: &'a CopyOptions,
     ) -> Result<Self, CopyError> {
         let path = &options.destination[..];
         let wants_directory =
@@ -100,14 +101,14 @@ impl<'a, 'b> Planner<'a, 'b> {
         self.tree.make_all(&self.path, &new)
     }
 
-    /// An entry of the source with the metadata that its copy gets.
-    fn dressed(&self, entry: &Entry) -> Entry {
+    /// The mode, owner and group of the copy of `entry`.
+    fn dress(&self, entry: &Entry) -> (u32, u32, u32) {
         let (uid, gid) = self.options.chown.or(self.options.force_owner).unwrap_or((entry.uid, entry.gid));
         let mode = match entry.kind {
             Kind::Symlink { .. } => entry.mode,
             _ => self.mode(entry.mode, entry.kind == Kind::Directory),
         };
-        Entry { mode, uid, gid, ..entry.clone() }
+        (mode, uid, gid)
     }
 
     fn mode(&self, mode: u32, is_directory: bool) -> u32 {
@@ -119,7 +120,7 @@ impl<'a, 'b> Planner<'a, 'b> {
     }
 
     /// One source.
-    pub(super) fn source(&mut self, source: &Selected) -> Result<(), CopyError> {
+    pub(super) fn source(&mut self, source: &'a Selected) -> Result<(), CopyError> {
         if source.root.kind == Kind::Directory {
             if !self.wants_directory && self.tree.is_directory(&self.path)? == Some(false) {
                 return Err(CopyError::NonDirectory(lossy(&self.path)));
@@ -128,7 +129,7 @@ impl<'a, 'b> Planner<'a, 'b> {
             return self.contents(source, directory);
         }
         let (path, shown) = self.place(&source.name)?;
-        let item = self.item(&source.root, source.real.clone(), source.files.first().cloned());
+        let item = self.item(&source.real, &source.root, source.files.first());
         self.tree.put(&path, item, &shown)
     }
 
@@ -150,10 +151,11 @@ impl<'a, 'b> Planner<'a, 'b> {
     }
 
     /// What is in a source directory, into `directory`, whose own owner and mode stay; its time becomes the source's.
-    fn contents(&mut self, source: &Selected, directory: Vec<u8>) -> Result<(), CopyError> {
+    fn contents(&mut self, source: &'a Selected, directory: Vec<u8>) -> Result<(), CopyError> {
+        self.tree.items.reserve_exact(source.entries.len());
         let mut files = source.files.iter();
-        let mut linked: std::collections::HashMap<&[u8], usize> = std::collections::HashMap::new();
-        let targets: std::collections::HashSet<&[u8]> = source
+        let mut linked: HashMap<&[u8], usize> = HashMap::new();
+        let targets: HashSet<&[u8]> = source
             .entries
             .iter()
             .filter_map(|entry| match &entry.kind {
@@ -165,15 +167,19 @@ impl<'a, 'b> Planner<'a, 'b> {
             let path = inside::join(&directory, &entry.path);
             let shown = self.shown(&entry.path);
             match &entry.kind {
-                Kind::Directory => self.tree.put_directory(&path, &self.dressed(entry), &shown)?,
+                Kind::Directory => {
+                    let (mode, uid, gid) = self.dress(entry);
+                    let dressed = Entry { mode, uid, gid, ..entry.clone() };
+                    self.tree.put_directory(&path, &dressed, &shown)?;
+                }
                 Kind::Hardlink { target } => {
                     let item = linked.get(&target[..]).copied();
                     let item = item.ok_or_else(|| CopyError::io("link", &shown, rustix::io::Errno::NOENT))?;
                     self.tree.put(&path, item, &shown)?;
                 }
                 kind => {
-                    let seen = if matches!(kind, Kind::File { .. }) { files.next().cloned() } else { None };
-                    let item = self.item(entry, inside::join(&source.real, &entry.path), seen);
+                    let seen = if matches!(kind, Kind::File { .. }) { files.next() } else { None };
+                    let item = self.item(&source.real, entry, seen);
                     if targets.contains(&entry.path[..]) {
                         linked.insert(&entry.path, item);
                     }
@@ -188,18 +194,13 @@ impl<'a, 'b> Planner<'a, 'b> {
         Ok(())
     }
 
-    fn item(&mut self, entry: &Entry, path: Vec<u8>, seen: Option<Seen>) -> usize {
-        let mut entry = self.dressed(entry);
-        let content = match entry.kind {
-            Kind::File { .. } => Content::Source(path, seen),
-            // A socket becomes an empty file.
-            Kind::Socket => {
-                entry.kind = Kind::File { size: 0 };
-                Content::Empty
-            }
-            _ => Content::Empty,
-        };
-        self.tree.items.push(Item { entry, content });
+    fn item(&mut self, real: &'a [u8], entry: &'a Entry, seen: Option<&'a Seen>) -> usize {
+        let (mode, uid, gid) = self.dress(entry);
+        self.push(Item { made_of: MadeOf::Source { real, entry, seen }, mode, uid, gid })
+    }
+
+    fn push(&mut self, item: Item<'a>) -> usize {
+        self.tree.items.push(item);
         self.tree.items.len() - 1
     }
 
@@ -210,18 +211,9 @@ impl<'a, 'b> Planner<'a, 'b> {
             let (_, name) = inside::split(name);
             let (path, shown) = self.place(name)?;
             let (uid, gid) = self.options.chown.unwrap_or((0, 0));
-            let entry = Entry {
-                path: Vec::new(),
-                kind: Kind::File { size: content.len() as u64 },
-                mode: self.mode(0o644, false),
-                uid,
-                gid,
-                mtime_s: self.options.created_mtime_s,
-                mtime_ns: 0,
-                xattrs: Vec::new(),
-            };
-            self.tree.items.push(Item { entry, content: Content::Inline(content.clone()) });
-            self.tree.put(&path, self.tree.items.len() - 1, &shown)?;
+            let made_of = MadeOf::Inline { text: content, mtime_s: self.options.created_mtime_s };
+            let item = self.push(Item { made_of, mode: self.mode(0o644, false), uid, gid });
+            self.tree.put(&path, item, &shown)?;
         }
         Ok(())
     }

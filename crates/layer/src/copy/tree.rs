@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use jettison_oci::Digest;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -40,34 +41,99 @@ pub(super) struct Directory {
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What is no directory; with several names if nodes share it.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    /// As it will be; its path counts for nothing.
-    pub(super) entry: Entry,
-    pub(super) content: Content,
+/// What is no directory; with several names if nodes share it. What a source says of itself is looked up there, so that a
+/// plan of many files stays small.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item<'s> {
+    pub(super) made_of: MadeOf<'s>,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// Where an item comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MadeOf<'s> {
+    /// `entry`, which lies below `real` in the root of the sources, and what is known of it.
+    Source { real: &'s [u8], entry: &'s Entry, seen: Option<&'s Seen> },
+    /// The Dockerfile: the text, and its time, seconds since 1970.
+    Inline { text: &'s [u8], mtime_s: i64 },
 }
 
 /// Where the bytes of a file come from.
-#[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(super) enum Content<'s> {
     /// There are none.
     Empty,
     /// The file at this path below the source's root, and what is known of it.
-    Source(Vec<u8>, Option<Seen>),
-    /// The Dockerfile.
-    Inline(Vec<u8>),
+    Source(Vec<u8>, Option<&'s Seen>),
+    /// These.
+    Inline(&'s [u8]),
+}
+
+impl<'s> Item<'s> {
+    /// What it is. A socket becomes an empty file.
+    pub(super) fn kind(&self) -> Kind {
+        match self.made_of {
+            MadeOf::Source { entry: Entry { kind: Kind::Socket, .. }, .. } => Kind::File { size: 0 },
+            MadeOf::Source { entry, .. } => entry.kind.clone(),
+            MadeOf::Inline { text, .. } => Kind::File { size: text.len() as u64 },
+        }
+    }
+
+    /// Where a symbolic link leads.
+    pub(super) fn link_target(&self) -> Option<&'s [u8]> {
+        match self.made_of {
+            MadeOf::Source { entry: Entry { kind: Kind::Symlink { target }, .. }, .. } => Some(target),
+            _ => None,
+        }
+    }
+
+    pub(super) fn xattrs(&self) -> &'s [(Vec<u8>, Vec<u8>)] {
+        match self.made_of {
+            MadeOf::Source { entry, .. } => &entry.xattrs,
+            MadeOf::Inline { .. } => &[],
+        }
+    }
+
+    /// As it will be, under the name `path`.
+    pub(super) fn entry(&self, path: Vec<u8>) -> Entry {
+        let (mtime_s, mtime_ns) = match self.made_of {
+            MadeOf::Source { entry, .. } => (entry.mtime_s, entry.mtime_ns),
+            MadeOf::Inline { mtime_s, .. } => (mtime_s, 0),
+        };
+        let (Self { mode, uid, gid, .. }, kind, xattrs) = (*self, self.kind(), self.xattrs().to_vec());
+        Entry { path, kind, mode, uid, gid, mtime_s, mtime_ns, xattrs }
+    }
+
+    /// The digest of a file's content, if it is known.
+    pub(super) fn digest(&self) -> Option<&'s Digest> {
+        match self.made_of {
+            MadeOf::Source { seen, .. } => seen?.digest.as_ref(),
+            MadeOf::Inline { .. } => None,
+        }
+    }
+
+    /// The bytes of a file.
+    pub(super) fn content(&self) -> Content<'s> {
+        match self.made_of {
+            MadeOf::Source { real, entry, seen } if matches!(entry.kind, Kind::File { .. }) => {
+                let path =
+                    if entry.path.is_empty() { real.to_vec() } else { inside::join(real, &entry.path) };
+                Content::Source(path, seen)
+            }
+            MadeOf::Source { .. } => Content::Empty,
+            MadeOf::Inline { text, .. } => Content::Inline(text),
+        }
+    }
 }
 
 /// A name in the tree.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Directory(Directory),
+    /// Apart, for most names are files.
+    Directory(Box<Directory>),
     /// Position in [`Tree::items`]; whether something of the base has to go for it.
-    Item {
-        item: usize,
-        replaces: bool,
-    },
+    Item { item: usize, replaces: bool },
 }
 
 /// What is at a path, itself not followed.
@@ -80,16 +146,16 @@ enum Found {
 
 /// Everything that a copy makes or touches. Paths are relative, without links on the way.
 #[derive(Debug)]
-pub(super) struct Tree<'a> {
+pub(super) struct Tree<'a, 's> {
     /// What is there before; `None`: nothing.
     base: Option<BorrowedFd<'a>>,
     pub(super) nodes: BTreeMap<Vec<u8>, Node>,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Item<'s>>,
     /// Directories that were missing.
     pub(super) made: Vec<Vec<u8>>,
 }
 
-impl<'a> Tree<'a> {
+impl<'a> Tree<'a, '_> {
     pub(super) fn new(base: Option<BorrowedFd<'a>>) -> Self {
         Self { base, nodes: BTreeMap::new(), items: Vec::new(), made: Vec::new() }
     }
@@ -246,7 +312,7 @@ impl<'a> Tree<'a> {
         self.touch_parent(path);
         let entry = Entry { path: path.to_vec(), xattrs: Vec::new(), ..entry.clone() };
         let directory = Directory { entry, below: false, time: None, touched: false, xattrs: Vec::new() };
-        self.nodes.insert(path.to_vec(), Node::Directory(directory));
+        self.nodes.insert(path.to_vec(), Node::Directory(Box::new(directory)));
     }
 
     fn touch_parent(&mut self, path: &[u8]) {
@@ -266,7 +332,7 @@ impl<'a> Tree<'a> {
         let (mut entry, _) = read_entry(parent.as_fd(), name, path.to_vec())?;
         entry.xattrs = read_xattrs(parent.as_fd(), name, &entry.kind);
         let directory = Directory { entry, below: true, time: None, touched: false, xattrs: Vec::new() };
-        self.nodes.insert(path.to_vec(), Node::Directory(directory));
+        self.nodes.insert(path.to_vec(), Node::Directory(Box::new(directory)));
         Ok(())
     }
 
@@ -274,10 +340,8 @@ impl<'a> Tree<'a> {
         match self.nodes.get(path) {
             Some(Node::Directory(_)) => return Ok(Found::Directory),
             Some(Node::Item { item, .. }) => {
-                return Ok(match &self.items[*item].entry.kind {
-                    Kind::Symlink { target } => Found::Link(target.clone()),
-                    _ => Found::Other,
-                });
+                let link = self.items[*item].link_target();
+                return Ok(link.map_or(Found::Other, |target| Found::Link(target.to_vec())));
             }
             None => {}
         }

@@ -35,12 +35,12 @@ pub(super) fn entries(
     options: &EncodeOptions,
     emit: &mut dyn FnMut(Vec<u8>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES_MAX);
+    let mut chunk = Vec::new();
     let mut flush = |chunk: &mut Vec<u8>| -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
-        emit(std::mem::replace(chunk, Vec::with_capacity(CHUNK_BYTES_MAX)))
+        emit(std::mem::take(chunk))
     };
     for entry in entries {
         let size = content_bytes(entry);
@@ -94,6 +94,8 @@ fn content(
         }
         let start = chunk.len();
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES_MAX - start);
+        // Many chunks wait for a thread, and those of small files are a tenth as long as they may be.
+        chunk.reserve(want);
         match &file {
             Some(file) => {
                 let read =

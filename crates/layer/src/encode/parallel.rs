@@ -15,6 +15,8 @@ use crate::{Entry, Error};
 /// Chunks on their way for each thread: while one thread waits for the disk, or a chunk takes its time, the others have enough
 /// to do. With four of them a twentieth of the processor time was lost.
 const IN_FLIGHT: usize = 16;
+/// All of them at most: 64 MB of the tar, however many cores there are.
+const IN_FLIGHT_MAX: usize = 128;
 
 /// A chunk to compress, and where the answer goes.
 type Job = (Arc<Vec<u8>>, Sender<Result<Packed, Error>>);
@@ -27,7 +29,7 @@ pub(super) fn encode(
     memory: &dyn ChunkMemory,
     out: &mut (dyn Write + Send),
 ) -> Result<Encoded, Error> {
-    let in_flight = options.threads * IN_FLIGHT;
+    let in_flight = (options.threads * IN_FLIGHT).min(IN_FLIGHT_MAX);
     let (jobs, job_queue) = bounded::<Job>(in_flight);
     let (order, ordered) = bounded::<Receiver<Result<Packed, Error>>>(in_flight);
     let (to_hash, hash_queue) = bounded::<Arc<Vec<u8>>>(in_flight);

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{OFlags, ResolveFlags, Stat};
+use rustix::fs::{OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::below::{Below, Found, Look, Looked, Search};
 use super::known::{FileDigests, FsIds, Moment, Seen};
 use super::pattern::{self, Include};
 use crate::inside::{self, IN_ROOT};
+use crate::names::Inode;
 use crate::walk::with_hard_link;
 use crate::{Entry, Error, Kind};
 
@@ -138,12 +139,11 @@ impl Finder<'_> {
     }
 
     /// Adds what was selected to the stamp. Directories by name only: their times change with files that do not count.
-    fn stamp(&self, entry: &Entry, stat: &Stat) {
+    fn stamp(&self, looked: &Looked) {
         let mut stamp = self.met.stamp.borrow_mut();
-        entry.path.hash(&mut *stamp);
-        if entry.kind != Kind::Directory {
-            (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec).hash(&mut *stamp);
-            (stat.st_ctime, stat.st_ctime_nsec).hash(&mut *stamp);
+        looked.entry.path.hash(&mut *stamp);
+        if looked.entry.kind != Kind::Directory {
+            looked.stat.hash(&mut *stamp);
         }
     }
 
@@ -270,10 +270,10 @@ impl Finder<'_> {
             self.root_entry()?
         } else {
             let parent = inside::open_dir(self.root, parent, IN_ROOT).map_err(Error::io("open", &real))?;
-            let Looked { entry, stat, seen } = self.look().at(&parent, last, real.clone())?;
-            self.stamp(&entry, &stat);
-            known.extend(seen);
-            entry
+            let mut looked = self.look().at(&parent, last, real.clone())?;
+            self.stamp(&looked);
+            known.extend(looked.seen());
+            looked.entry
         };
         let ignored = !real.is_empty() && self.selector.ignore.excluded(&real);
         if ignored && (root.kind != Kind::Directory || !self.has_included(&real)?) {
@@ -374,9 +374,8 @@ impl Finder<'_> {
         known: &mut Vec<Seen>,
     ) -> Result<(), SelectError> {
         let directory = inside::open_dir(self.root, real, IN_ROOT).map_err(Error::io("open", real))?;
-        let below = Search { look: &self.look(), real, include }.run(directory)?;
         let mut walk = Walk { finder: self, entries, known, pending: Vec::new(), linked: HashMap::new() };
-        walk.take(below)
+        Search::new(&self.look(), directory, real, include).run(|below| walk.take(below))
     }
 
     fn not_found(&self, path: &[u8]) -> SelectError {
@@ -435,7 +434,7 @@ struct Walk<'a> {
     known: &'a mut Vec<Seen>,
     /// Directories that come along only if something below them does.
     pending: Vec<Entry>,
-    linked: HashMap<(u64, u64), Vec<u8>>,
+    linked: HashMap<Inode, Vec<u8>>,
 }
 
 impl Walk<'_> {
@@ -463,12 +462,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, Looked { entry, stat, seen }: Looked) -> Result<(), SelectError> {
-        self.finder.stamp(&entry, &stat);
-        if entry.kind == Kind::Whiteout {
-            return Err(Error::invalid(&entry.path, WHITEOUT).into());
+    fn entry(&mut self, mut looked: Looked) -> Result<(), SelectError> {
+        self.finder.stamp(&looked);
+        if looked.entry.kind == Kind::Whiteout {
+            return Err(Error::invalid(&looked.entry.path, WHITEOUT).into());
         }
-        let entry = with_hard_link(entry, &stat, &mut self.linked);
+        let (seen, inode) = (looked.seen(), looked.shared_inode());
+        let entry = with_hard_link(looked.entry, inode, &mut self.linked);
         if matches!(entry.kind, Kind::File { .. }) {
             self.known.extend(seen);
         }
