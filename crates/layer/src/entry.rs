@@ -66,8 +66,12 @@ pub struct Entry {
 /// Prefixes under which overlayfs keeps its own notes; they never leave a snapshot and never enter one.
 const OVERLAY_PRIVATE: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
 
+/// Whether an extended attribute is a note of overlayfs.
+pub(crate) fn is_of_overlayfs(name: &[u8]) -> bool {
+    OVERLAY_PRIVATE.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Whether an extended attribute belongs into images: file capabilities and `user.*`.
 pub(crate) fn keeps_xattr(name: &[u8]) -> bool {
-    let private = OVERLAY_PRIVATE.iter().any(|prefix| name.starts_with(prefix));
-    name == b"security.capability" || (name.starts_with(b"user.") && !private)
+    name == b"security.capability" || (name.starts_with(b"user.") && !is_of_overlayfs(name))
 }

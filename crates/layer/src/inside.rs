@@ -152,6 +152,14 @@ pub(crate) fn listed(directory: BorrowedFd<'_>) -> Result<Vec<Listed>> {
 
 /// Extended attributes of an open file that belong into images, sorted.
 pub(crate) fn xattrs(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    xattrs_of(file, &crate::entry::keeps_xattr)
+}
+
+/// Extended attributes of an open file whose names are `wanted`, sorted.
+pub(crate) fn xattrs_of(
+    file: BorrowedFd<'_>,
+    wanted: &dyn Fn(&[u8]) -> bool,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut list = vec![0_u8; 1024];
     let size = loop {
         match rustix::fs::flistxattr(file, &mut list) {
@@ -162,7 +170,7 @@ pub(crate) fn xattrs(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         }
     };
     let mut found = Vec::new();
-    for name in list[..size].split(|b| *b == 0).filter(|n| !n.is_empty() && crate::entry::keeps_xattr(n)) {
+    for name in list[..size].split(|b| *b == 0).filter(|n| !n.is_empty() && wanted(n)) {
         let mut value = vec![0_u8; 64 << 10];
         let size = rustix::fs::fgetxattr(file, name, &mut value)?;
         value.truncate(size);

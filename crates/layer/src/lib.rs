@@ -7,6 +7,7 @@
 mod apply;
 mod archive;
 mod complete;
+mod copied_up;
 pub mod copy;
 mod diff;
 mod encode;
@@ -26,6 +27,7 @@ mod zstd_frames;
 pub use apply::{Applied, ApplyOptions, Limits, apply};
 pub use archive::{Archive, decompress, decompress_archive, detect};
 pub use complete::complete;
+pub use copied_up::holds_copied_up_only;
 pub use diff::diff;
 pub use encode::{
     Chunk, ChunkHash, ChunkMemory, Contents, ENCODER_VERSION, EncodeOptions, Encoded, NoChunks, Opened,

@@ -175,6 +175,6 @@ mod tests {
         fs::hard_link(base.path().join("d/a"), base.path().join("b")).unwrap();
         symlink("a", base.path().join("d/link")).unwrap();
         let found = tree::measure(base.path()).unwrap();
-        assert_eq!(found, tree::Measure { entries: 4, bytes: 5, hides: false });
+        assert_eq!(found, tree::Measure { entries: 4, directories: 1, bytes: 5, hides: false });
     }
 }

@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, params};
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use crate::results::insert_encoded_layer;
 use crate::store::now_s;
@@ -49,7 +50,7 @@ pub struct SnapshotInfo {
     pub created_s: i64,
     /// Bytes of its files.
     pub size: u64,
-    /// It has no files, and its root is like the one below: whatever reads the stack need not look at it.
+    /// It has nothing that is not as it is below, its root included: whatever reads the stack need not look at it.
     pub unchanged: bool,
     /// It hides nothing of what is below it: with nothing below, its directory is the file system.
     pub hides_nothing: bool,
@@ -60,6 +61,10 @@ const COLUMNS: &str = "id, parent, created_s, size, unchanged, hides_nothing";
 
 /// Deeper stacks are refused: the parents of a broken index could lead in a circle.
 const DEPTH_MAX: usize = 100_000;
+
+/// So many directories are held against those below, to see whether a snapshot says anything: mount points of a step have
+/// fewer parents.
+const COPIED_UP_MAX: u64 = 64;
 
 /// What is known of a snapshot without looking at its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,11 +310,29 @@ impl Draft {
     fn complete(&self) -> Result<Complete> {
         let failed = Error::io("read", &self.fs);
         let measured = tree::measure(&self.fs).and_then(|measure| {
-            let unchanged = measure.entries == 0 && self.root_is_like_below()?;
+            let unchanged = self.says_nothing(&measure) && self.root_is_like_below()?;
             let size = i64::try_from(measure.bytes).unwrap_or(i64::MAX);
             Ok(Complete { size, unchanged, hides_nothing: !measure.hides })
         });
         measured.map_err(failed)
+    }
+
+    /// Whether nothing is in it, or only what overlayfs copied up for mount points that are gone again. If that cannot be
+    /// found out it counts as something.
+    fn says_nothing(&self, measure: &tree::Measure) -> bool {
+        if measure.entries == 0 {
+            return true;
+        }
+        if measure.entries != measure.directories || measure.directories > COPIED_UP_MAX {
+            return false;
+        }
+        let open = |path: &Path| -> rustix::io::Result<OwnedFd> {
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        };
+        let lowers = self.lowers.iter().map(|path| open(path)).collect::<rustix::io::Result<Vec<_>>>();
+        let (Ok(upper), Ok(lowers)) = (open(&self.fs), lowers) else { return false };
+        let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
+        jettison_layer::holds_copied_up_only(upper.as_fd(), &lowers).unwrap_or(false)
     }
 
     /// Whether there is something below, and `/` has the same mode, owner and attributes there. (Its time is that of

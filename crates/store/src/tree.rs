@@ -134,6 +134,8 @@ pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<(CString, FileType)>>
 pub(crate) struct Measure {
     /// Names in it, at all depths.
     pub(crate) entries: u64,
+    /// Directories among them.
+    pub(crate) directories: u64,
     /// Sum of the sizes of regular files, bytes; a file with several names counts once.
     pub(crate) bytes: u64,
     /// Whether a name stands for nothing but that what is below it is hidden: a character device 0:0.
@@ -167,7 +169,10 @@ impl Visitor for Counter {
         for (name, kind) in names(directory)? {
             self.measure.entries += 1;
             match kind {
-                FileType::Directory => directories.push(name),
+                FileType::Directory => {
+                    self.measure.directories += 1;
+                    directories.push(name);
+                }
                 FileType::RegularFile => {
                     let stat = rustix::fs::statat(directory.as_fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?;
                     if stat.st_nlink == 1 || self.seen.insert(stat.st_ino) {

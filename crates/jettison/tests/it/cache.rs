@@ -23,6 +23,24 @@ fn a_rebuild_runs_nothing_and_gives_the_same_digest() {
     assert_eq!(again.ok(), first);
 }
 
+/// Each directory below makes every look-up of a step slower. The base has no `/etc/resolv.conf`, so each step gets a mount
+/// point there, and `/etc` is copied up for it.
+#[test]
+fn steps_that_change_nothing_do_not_pile_up_below_the_next() {
+    let jettison = Jettison::with_busybox();
+    let root = "RUN grep ' / overlay' /proc/self/mounts | sed 's/,upperdir=.*//' > /root.txt";
+    let lowers = |steps: &str| {
+        let folder = folder(&format!("FROM busybox\n{steps}{root}\n"), &[]);
+        jettison.build(folder.path(), &["-t", "app"]);
+        jettison.run(&["run", "app", "cat", "/root.txt"]).ok()
+    };
+    let first = lowers("");
+    assert!(first.contains("lowerdir"), "{first}");
+    assert_eq!(lowers("RUN true 1\nRUN true 2\nRUN ls /etc\n"), first);
+    assert_ne!(lowers("RUN touch /file\n"), first);
+    assert_ne!(lowers("RUN touch -d 2001-01-01 /etc\n"), first, "the time is what the next step sees");
+}
+
 #[test]
 fn content_with_the_same_size_and_time_is_noticed() {
     let jettison = Jettison::with_busybox();

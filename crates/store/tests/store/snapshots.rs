@@ -42,6 +42,31 @@ fn a_snapshot_that_changed_nothing_takes_no_part_in_mounts() {
     assert_eq!(fs::metadata(&store.chain(&top).unwrap()[0]).unwrap().permissions().mode() & 0o777, 0o500);
 }
 
+/// A step for which mount points were made in `/etc` leaves the directory in its upper one.
+#[test]
+fn a_snapshot_with_a_directory_as_it_was_takes_no_part_in_mounts() {
+    let Place { folder: _folder, store } = place();
+    let draft = store.begin_snapshot(None).unwrap();
+    fs::create_dir(draft.fs().join("etc")).unwrap();
+    fs::write(draft.fs().join("etc/passwd"), "x").unwrap();
+    let etc = fs::metadata(draft.fs().join("etc")).unwrap().modified().unwrap();
+    let base = draft.commit().unwrap();
+    let with_etc = |time: std::time::SystemTime| {
+        let draft = store.begin_snapshot(Some(&base)).unwrap();
+        fs::create_dir(draft.fs().join("etc")).unwrap();
+        fs::File::open(draft.fs().join("etc")).unwrap().set_modified(time).unwrap();
+        draft.commit().unwrap()
+    };
+    let (idle, dated) = (with_etc(etc), with_etc(std::time::UNIX_EPOCH));
+    assert_eq!(store.chain(&idle).unwrap(), store.chain(&base).unwrap());
+    assert_eq!(store.chain(&dated).unwrap().len(), 2, "the next step sees the time");
+    let many = store.begin_snapshot(Some(&base)).unwrap();
+    for number in 0..100 {
+        fs::create_dir(many.fs().join(format!("{number}"))).unwrap();
+    }
+    assert_eq!(store.chain(&many.commit().unwrap()).unwrap().len(), 2);
+}
+
 #[test]
 fn a_snapshot_that_is_all_there_is_need_not_be_mounted() {
     let Place { folder: _folder, store } = place();
