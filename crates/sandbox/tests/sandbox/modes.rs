@@ -131,7 +131,9 @@ impl Stage {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = Command::new("env");
+        // These tests may be started by nohup, or behind `&`, where signals are ignored.
+        command.args(["--default-signal=HUP,INT,QUIT", "setpriv"]);
         command.arg(format!("--reuid={}", self.ids.0)).arg(format!("--regid={}", self.ids.1));
         command.args(["--clear-groups", "--"]).arg(&self.program).args(arguments);
         command
