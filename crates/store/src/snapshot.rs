@@ -149,6 +149,13 @@ impl Store {
     /// # Errors
     /// [`Error::NoSnapshot`] if the files of one of them are missing.
     pub fn stack(&self, id: &SnapshotId) -> Result<Vec<SnapshotInfo>> {
+        let rows = self.stack_rows(id)?;
+        self.check_files(rows.iter())?;
+        Ok(rows)
+    }
+
+    /// [`Store::stack`] as the index has it.
+    fn stack_rows(&self, id: &SnapshotId) -> Result<Vec<SnapshotInfo>> {
         let rows: Vec<SnapshotInfo> = {
             let connection = self.connection();
             let mut statement = connection
@@ -167,12 +174,15 @@ impl Store {
         let missing = |id: &SnapshotId| Err(Error::NoSnapshot(id.0.clone()));
         match rows.last() {
             None => return missing(id),
-            Some(SnapshotInfo { parent: Some(parent), .. }) => return missing(parent),
-            Some(_) => {}
+            Some(SnapshotInfo { parent: Some(parent), .. }) => missing(parent),
+            Some(_) => Ok(rows),
         }
-        match rows.iter().find(|info| !self.snapshot_directory(&info.id).is_dir()) {
-            Some(info) => missing(&info.id),
-            None => Ok(rows),
+    }
+
+    fn check_files<'a>(&self, mut stack: impl Iterator<Item = &'a SnapshotInfo>) -> Result<()> {
+        match stack.find(|info| !self.snapshot_directory(&info.id).is_dir()) {
+            Some(info) => Err(Error::NoSnapshot(info.id.0.clone())),
+            None => Ok(()),
         }
     }
 
@@ -218,12 +228,11 @@ impl Store {
     /// The directories that make up the files of a snapshot, top first: its own and those below, without those that
     /// changed nothing. At least one.
     pub fn chain(&self, id: &SnapshotId) -> Result<Vec<PathBuf>> {
-        let stack = self.stack(id)?;
-        Ok(stack
-            .iter()
-            .filter(|info| !info.unchanged)
-            .map(|info| self.snapshot_directory(&info.id))
-            .collect())
+        let stack = self.stack_rows(id)?;
+        // A build of hundreds of steps asks for it hundreds of times: only what is read is looked for.
+        let changed = || stack.iter().filter(|info| !info.unchanged);
+        self.check_files(changed())?;
+        Ok(changed().map(|info| self.snapshot_directory(&info.id)).collect())
     }
 
     /// The directory that is all of a snapshot's file system, if it is a single one: nothing is below it but what
