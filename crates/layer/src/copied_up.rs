@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn whatever_else_is_seen_says_something() {
         use std::os::unix::fs::PermissionsExt as _;
-        let changes: [(&str, fn(&Layers)); 8] = [
+        type Change = (&'static str, fn(&Layers));
+        let changes: [Change; 8] = [
             ("a file", |layers| {
                 fs::write(layers.at("upper", "etc/d/new"), "").unwrap();
                 dated(&layers.at("upper", "etc/d"), 1000);

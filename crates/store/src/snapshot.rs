@@ -99,7 +99,7 @@ struct Complete {
 impl Store {
     /// Starts a snapshot on top of `parent`.
     pub fn begin_snapshot(&self, parent: Option<&SnapshotId>) -> Result<Draft> {
-        self.begin_in(self.temporary("s"), parent)
+        self.begin_in(apart::folder_among_others(&self.own, &self.temporary("s"))?, parent)
     }
 
     /// Starts the snapshot of a layer that is unpacked: of many files, and without a parent so far. Where it can be had
@@ -173,7 +173,7 @@ impl Store {
         };
         let missing = |id: &SnapshotId| Err(Error::NoSnapshot(id.0.clone()));
         match rows.last() {
-            None => return missing(id),
+            None => missing(id),
             Some(SnapshotInfo { parent: Some(parent), .. }) => missing(parent),
             Some(_) => Ok(rows),
         }

@@ -1,8 +1,7 @@
 //! Looking at what lies below a directory, on every core: for many small files that is most of what a COPY costs.
 //!
-//! Directories are looked at in any order, and taken in the order of a walk (`source.rs`): the result, and the first
-//! error, are what one thread would give. Whoever takes them does so meanwhile, so that what was found lies in memory
-//! once.
+//! Directories are looked at in about the order of a walk, and taken in exactly that (`source.rs`): the result, and the
+//! first error, are what one thread would give. They are taken meanwhile, so that what was found lies in memory once.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -32,7 +31,7 @@ pub(super) struct Look<'a> {
     pub(super) file_systems: &'a FsIds,
 }
 
-/// What a name is. There may be a million of them before the first is taken, so no more is kept than is needed.
+/// What a name is. A directory of a million files is looked at as a whole, so no more is kept than is needed.
 pub(super) struct Looked {
     pub(super) entry: Entry,
     pub(super) stat: FileStat,
