@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use jettison_dockerfile::{Span, ignore::Patterns};
-use jettison_layer::copy::{self, CopyOptions};
+use jettison_layer::copy::{self, CopyError, CopyOptions};
 use jettison_layer::select::{SelectError, Selection};
 use jettison_layer::{Error as LayerError, Kind};
 use jettison_plan::remote::Remote;
@@ -82,8 +82,17 @@ impl Build<'_> {
             filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())?
         };
         let options = self.copy_options(step, copy)?;
+        // Files that were hashed when they were selected are held against that one by one, as they are copied. Archives
+        // are not, and what comes from several places has no selection that is all of it.
+        let context = self.contexts.get(&copy.from).filter(|_| copy.is_local() && !copy.unpack);
         let mut from_contexts = Vec::new();
-        for part in self.parts(step, copy)? {
+        for mut part in self.parts(step, copy)? {
+            if let Some(context) = context {
+                let mask = keys::mask(copy, context.has_owners);
+                if Some(self.hash_selected(copy, &mut part.selection, &part.root, mask)?) != before {
+                    return Ok(None);
+                }
+            }
             let options = CopyOptions {
                 unpack: part.unpack,
                 force_owner: part.force_owner,
@@ -91,13 +100,12 @@ impl Build<'_> {
                 ..options.clone()
             };
             from_contexts.extend(part.from_context);
-            let copied = copy::copy(&part.selection, part.root.as_fd(), to.as_fd(), &options);
-            if let Err(source) = copied {
+            match copy::copy(&part.selection, part.root.as_fd(), to.as_fd(), &options) {
+                Ok(()) => {}
+                Err(CopyError::Layer(LayerError::Changed { .. })) => return Ok(None),
                 // A file that is gone since it was selected, say.
-                if !self.are_unchanged(&from_contexts)? {
-                    return Ok(None);
-                }
-                return Err(Error::Copy { span: self.plan.steps[step].span, source });
+                Err(_) if !self.are_unchanged(&from_contexts)? => return Ok(None),
+                Err(source) => return Err(Error::Copy { span: self.plan.steps[step].span, source }),
             }
         }
         if !options.inline.is_empty() {
@@ -105,8 +113,8 @@ impl Build<'_> {
                 .map_err(|source| Error::Copy { span: self.plan.steps[step].span, source })?;
         }
         drop(to);
-        let from_context = !matches!(copy.from, Source::Fs(_));
-        if from_context && (self.content_digest(copy)? != before || !self.are_unchanged(&from_contexts)?) {
+        let in_doubt = context.is_none() && !matches!(copy.from, Source::Fs(_));
+        if in_doubt && (self.content_digest(copy)? != before || !self.are_unchanged(&from_contexts)?) {
             return Ok(None);
         }
         Ok(Some(draft))

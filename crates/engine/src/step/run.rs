@@ -2,6 +2,8 @@
 
 use std::io::{PipeReader, Read};
 
+use jettison_layer::Error as LayerError;
+use jettison_layer::copy::CopyError;
 use jettison_oci::Platform;
 use jettison_plan::key::Key;
 use jettison_plan::{self as plan, Run, StepId};
@@ -30,7 +32,10 @@ impl Build<'_> {
     ) -> Result<Option<SnapshotId>, Error> {
         self.refuse_foreign(step)?;
         let draft = self.images.store.begin_snapshot(input)?;
-        let mounts = self.mounts(run)?;
+        let mounts = match self.mounts(run) {
+            Err(Error::Copy { source: CopyError::Layer(LayerError::Changed { .. }), .. }) => return Ok(None),
+            other => other?,
+        };
         // What the step sees must be what its key names.
         let is_named = || -> Result<bool, Error> {
             let unchanged = self.are_unchanged(&mounts.from_contexts)?;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use jettison_oci::{Digest, Hasher};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
@@ -29,10 +30,16 @@ pub(super) fn make(
         Kind::File { .. } | Kind::Hardlink { .. } | Kind::Socket => {
             let to = create(parent, name).map_err(failed("make"))?;
             match item.content() {
-                Content::Source(path, _) => {
+                Content::Source(path, seen) => {
                     let source = inside::open(from, &path, OFlags::RDONLY | OFlags::NONBLOCK, IN_ROOT)
                         .map_err(failed("open"))?;
                     copy_data(&source, &to).map_err(failed("write"))?;
+                    if let Some(seen) = seen {
+                        // What was hashed and may have changed unnoticed since is hashed again, as it was copied.
+                        let doubtful = seen.digest.is_some() && !seen.settled;
+                        let copied = doubtful.then(|| digest(&to)).transpose().map_err(failed("read"))?;
+                        seen.still(&source, copied, &path)?;
+                    }
                 }
                 Content::Inline(bytes) => write_all_at(&to, bytes, 0).map_err(failed("write"))?,
                 Content::Empty => {}
@@ -93,7 +100,7 @@ pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8], shown: &[u8]) -> Resul
 }
 
 fn create(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600))
 }
 
@@ -104,6 +111,24 @@ fn finish(file: &OwnedFd, entry: &Entry, shown: &[u8]) -> Result<(), CopyError> 
     rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed("change the mode of"))?;
     set_xattrs(file, &entry.xattrs).map_err(failed("set the attributes of"))?;
     rustix::fs::futimens(file, &times(entry)).map_err(failed("set the time of"))
+}
+
+/// The digest of a file's content.
+fn digest(file: &OwnedFd) -> rustix::io::Result<Digest> {
+    let mut hasher = Hasher::sha256();
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut offset = 0;
+    loop {
+        match rustix::io::pread(file, &mut buffer, offset) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 fn chown(file: &OwnedFd, uid: u32, gid: u32) -> rustix::io::Result<()> {

@@ -93,6 +93,9 @@ impl CopyError {
 
 /// Copies `selection` from below `from` into the tree `to`, which is usually an overlay mount, so that what is changed is
 /// copied up by the kernel.
+///
+/// # Errors
+/// [`Error::Changed`] among others, if a file is not any more what it was when it was hashed.
 pub fn copy(
     selection: &Selection,
     from: BorrowedFd<'_>,

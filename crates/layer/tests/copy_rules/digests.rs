@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Mutex;
 
+use jettison_layer::copy::{CopyOptions, copy};
 use jettison_layer::select::{FileDigests, FileStat, Mask, content_digest};
 use jettison_oci::Digest;
 
@@ -243,4 +244,25 @@ fn a_known_file_that_gets_an_extended_attribute_is_another_one() {
     assert_eq!(digest(&trees, &["d"]), first);
     assert!(set("d/f"));
     assert_ne!(of(), first);
+}
+
+/// Between the key and the copy. Of a file that had just been written the content counts, for its times say nothing; one
+/// that had been left alone must not have been touched.
+#[test]
+fn what_is_copied_is_what_was_hashed() {
+    let copied = |pause: u64, text: &str| {
+        let trees = Trees::new(&TREE, &[]);
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let mut selection = trees.select_of(&["d"], false).unwrap();
+        let from = open(&trees.from());
+        content_digest(&mut selection, from.as_fd(), &Memory::default(), Mask::default(), 1).unwrap();
+        fs::write(trees.from().join("d/a"), text).unwrap();
+        let options = CopyOptions { destination: b"/".to_vec(), ..CopyOptions::default() };
+        let copied = copy(&selection, from.as_fd(), open(&trees.to()).as_fd(), &options);
+        copied.map_err(|error| error.to_string())
+    };
+    let changed = Err("\"d/a\" changed while it was read".to_owned());
+    assert_eq!(copied(0, "1"), Ok(()));
+    assert_eq!(copied(0, "9"), changed);
+    assert_eq!(copied(1200, "9"), changed);
 }
