@@ -261,6 +261,15 @@ impl Error {
 
     /// Whether the cause, however deep, is a disk without space or a user without quota.
     pub fn is_disk_full(&self) -> bool {
+        self.has_cause(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded])
+    }
+
+    /// Whether the cause, however deep, is a file that would be larger than this process or file system may have one.
+    pub fn is_file_too_large(&self) -> bool {
+        self.has_cause(&[io::ErrorKind::FileTooLarge])
+    }
+
+    fn has_cause(&self, kinds: &[io::ErrorKind]) -> bool {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
             let kind = match (error.downcast_ref::<io::Error>(), error.downcast_ref::<rustix::io::Errno>()) {
@@ -268,7 +277,7 @@ impl Error {
                 (None, Some(errno)) => Some(errno.kind()),
                 (None, None) => None,
             };
-            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            if kind.is_some_and(|kind| kinds.contains(&kind)) {
                 return true;
             }
             cause = error.source();

@@ -142,8 +142,14 @@ impl Images<'_> {
             let draft = self.store.begin_unpacking()?;
             if has_blob(self.store, descriptor)? {
                 let file = self.store.open_blob(&descriptor.digest)?;
-                let applied = apply(compression, file, diff_id, draft.fs(), &what)?;
-                return Ok(Unpacked { draft, applied });
+                return match apply(compression, file, diff_id, draft.fs(), &what) {
+                    Ok(applied) => Ok(Unpacked { draft, applied }),
+                    // A disk that forgets is told from an image that lies.
+                    Err(error) => self
+                        .store
+                        .check_blob(&descriptor.digest)
+                        .map_or_else(|e| Err(e.into()), |()| Err(error)),
+                };
             }
             let (mut arriving, arrived) = pipe();
             let (fetched, applied) = std::thread::scope(|scope| {

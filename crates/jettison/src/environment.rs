@@ -8,6 +8,7 @@ use jettison_registry::{Client, Config};
 use jettison_sandbox::{self as sandbox, Tier};
 use jettison_store::Store;
 
+use crate::commands::warn;
 use crate::failure::{Failure, Kind};
 use crate::signals;
 
@@ -46,7 +47,12 @@ impl Environment {
 
     /// Opens the store; the error is kept for whoever can do without.
     pub(crate) fn try_store(&self) -> Result<Store, jettison_store::Error> {
-        Store::open(&self.root)
+        let store = Store::open(&self.root)?;
+        if store.was_a_lossy_copy() {
+            let root = self.root.display();
+            warn(&format!("the store {root} is a copy that lost attributes of files, so steps run again"));
+        }
+        Ok(store)
     }
 
     /// A registry client that obeys the user's files and stops when the user does.

@@ -103,6 +103,7 @@ impl Failure {
         let failure = Self::new(Kind::Failed, format!("cannot {action} {path}: {error}"));
         match error.kind() {
             std::io::ErrorKind::StorageFull => failure.hint(DISK_FULL),
+            std::io::ErrorKind::FileTooLarge => failure.hint(FILE_TOO_LARGE),
             _ => failure,
         }
     }
@@ -147,6 +148,7 @@ const FOREIGN: &str = "install qemu-user-static (Debian registers it with the ke
 const CHANGED: &str =
     "build again when nothing writes to them, or let the ignore file name what does not belong";
 
+const FILE_TOO_LARGE: &str = "`ulimit -f` says how large a file may be";
 const DISK_FULL: &str = "free some space; `jettison prune` removes build cache that no image needs";
 
 /// One diagnostic with `file:line:column`, snippet and caret.
@@ -188,8 +190,8 @@ impl From<engine::Error> for Failure {
             }
             failure
         };
-        if error.is_disk_full() {
-            return at(Kind::Store, message, Some(DISK_FULL.to_owned()));
+        if let Some(hint) = room(&error) {
+            return at(Kind::Store, message, Some(hint.to_owned()));
         }
         match error {
             E::Dockerfile(diagnostics) => Self { diagnostics, ..Self::new(Kind::Dockerfile, message) },
@@ -246,6 +248,14 @@ impl From<engine::Error> for Failure {
     }
 }
 
+/// What helps where there is no room for what was to be written.
+fn room(error: &engine::Error) -> Option<&'static str> {
+    if error.is_disk_full() {
+        return Some(DISK_FULL);
+    }
+    error.is_file_too_large().then_some(FILE_TOO_LARGE)
+}
+
 /// What helps where the server is no registry.
 fn remote_hint(error: &registry::Error) -> Option<String> {
     match error.kind() {
@@ -282,6 +292,9 @@ impl From<store::Error> for Failure {
         if matches!(error, store::Error::ImageRow(_)) {
             return failure
                 .hint("use the newer jettison; or let `jettison fsck --repair` take the name away");
+        }
+        if matches!(error, store::Error::DamagedBlob { .. }) {
+            return failure.hint("let `jettison fsck --repair` remove it; then pull or build it again");
         }
         match error.kind() {
             store::ErrorKind::NoSpace => failure.hint(DISK_FULL),

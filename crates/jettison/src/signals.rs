@@ -1,10 +1,12 @@
-//! SIGINT, SIGTERM and SIGHUP: stop everything, within a second, and exit with 128 plus the signal.
+//! SIGINT, SIGTERM and SIGHUP: stop everything, within a second, and exit with 128 plus the signal. SIGXFSZ: nothing, so
+//! that a file beyond the limit of `ulimit -f` is an error with a name.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use jettison_engine::Cancel;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// How long an orderly end may take before the process just ends. Whatever is left then is cleaned by the next
@@ -15,6 +17,8 @@ static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
 /// Starts to listen.
 pub(crate) fn listen(cancel: &Cancel) -> std::io::Result<()> {
+    // A handler and not "ignored": programs that are started here begin with the default again.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let cancel = cancel.clone();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

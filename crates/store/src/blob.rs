@@ -49,6 +49,17 @@ impl Store {
         })
     }
 
+    /// Reads a blob to its end. For whoever could make nothing of it, to say whose fault that is.
+    ///
+    /// # Errors
+    /// If it is not what its name says any more.
+    pub fn check_blob(&self, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        let mut reader = DigestReader::new(self.open_blob(digest)?, digest.algorithm());
+        io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &path))?;
+        if reader.finish().1 == *digest { Ok(()) } else { Err(Error::DamagedBlob { path }) }
+    }
+
     /// A small blob in memory, verified. Refuses more than `max` bytes.
     pub fn read_blob(&self, digest: &Digest, max: u64) -> Result<Vec<u8>> {
         let file = self.open_blob(digest)?;

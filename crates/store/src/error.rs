@@ -49,6 +49,12 @@ pub enum Error {
         /// What came.
         found: Digest,
     },
+    /// A blob is not what it was when it got its name.
+    #[error("the store's copy {} is damaged", path.display())]
+    DamagedBlob {
+        /// Where it lies.
+        path: PathBuf,
+    },
     /// A blob is not there.
     #[error("no blob {0} in the store")]
     NoBlob(Digest),

@@ -19,6 +19,7 @@ mod remove;
 mod results;
 mod scratch;
 mod snapshot;
+mod specimen;
 mod store;
 mod sweeper;
 mod tree;

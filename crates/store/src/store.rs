@@ -26,6 +26,7 @@ pub struct Store {
     pub(crate) sweeper: Arc<Sweeper>,
     /// Blobs that this process wrote, and hashed as it did.
     pub(crate) written: Arc<Mutex<HashSet<Digest>>>,
+    pub(crate) was_a_lossy_copy: bool,
 }
 
 impl Store {
@@ -46,7 +47,7 @@ impl Store {
             index::open(&root)?
         };
         let (own, own_lock) = scratch::claim(&root)?;
-        let store = Self {
+        let mut store = Self {
             empty: root.join("empty"),
             root,
             own,
@@ -55,9 +56,11 @@ impl Store {
             files: Arc::default(),
             sweeper: Arc::default(),
             written: Arc::default(),
+            was_a_lossy_copy: false,
         };
         scratch::sweep(&store)?;
         store.check_after_restart()?;
+        store.was_a_lossy_copy = store.check_copy()?;
         Ok(store)
     }
 

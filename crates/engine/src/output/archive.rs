@@ -12,7 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use jettison_oci::{
     Descriptor, Digest, DigestReader, Index, Manifest, Reference, media_type, time, to_canonical_json,
 };
-use jettison_store::Store;
+use jettison_store::{self as store, Store};
 use serde_json::json;
 
 use super::{Sink, archive_tar::TarWriter, write_atomically};
@@ -184,10 +184,7 @@ impl Checked {
         if found.map_err(Error::io("read", &self.path))? == self.digest {
             return Ok(());
         }
-        Err(Error::invalid_image(
-            &self.digest,
-            format!("the store's copy {} is damaged", self.path.display()),
-        ))
+        Err(store::Error::DamagedBlob { path: self.path }.into())
     }
 }
 

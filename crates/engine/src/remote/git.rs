@@ -12,7 +12,7 @@ use jettison_plan::remote::{Git, percent_decoded, redacted};
 use jettison_store::{SnapshotId, StepResult};
 
 use super::git_program::GitProgram;
-use super::{Remotes, ls_remote, settle};
+use super::{Remotes, ls_remote, settle, submodules};
 use crate::error::Error;
 
 /// Objects from which on git keeps a fetch as one pack: never. Packs depend on the server's mood, loose objects on the
@@ -153,7 +153,7 @@ fn fill(program: &GitProgram<'_>, url: &str, git: &Git, commit: &str, folder: &P
     if git.submodules.unwrap_or(true) && folder.join(".gitmodules").symlink_metadata().is_ok() {
         // The origin is what relative addresses of submodules are relative to.
         program.run(folder, ["config", "remote.origin.url", url])?;
-        program.run(folder, ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"])?;
+        submodules::check_out(program, folder)?;
     }
     Ok(())
 }

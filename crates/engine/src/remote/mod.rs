@@ -2,13 +2,15 @@
 //!
 //! Two stages: *resolving* finds out what a source holds now (the digest of a body, a commit) and is done in every build,
 //! because only that may decide a cache hit; *checking out* a commit is done when a step needs its files. Read next:
-//! `http.rs`, `git.rs`; `git_program.rs` for how the program `git` is kept in check.
+//! `http.rs`, `git.rs`; `git_program.rs` and `submodules.rs` for how the program `git` is kept
+//! in check.
 
 mod git;
 mod git_program;
 mod http;
 mod ls_remote;
 mod settle;
+mod submodules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;

@@ -50,9 +50,14 @@ use crate::failure::Failure;
 
 /// Says on standard error what an answer lacks.
 fn warn_of_gap(gap: &str) {
-    let gap: String = gap.chars().filter(|c| !c.is_control()).collect();
+    warn(&format!("not complete: {gap}"));
+}
+
+/// Says something on standard error in one line.
+pub(crate) fn warn(text: &str) {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
     // Nobody is left to tell if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "warning: not complete: {gap}");
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
 /// Prints to standard output; a reader that went away is no error.

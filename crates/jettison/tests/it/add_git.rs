@@ -137,6 +137,14 @@ fn submodules_come_along_unless_told_not_to() {
     assert_eq!(names(&out.path().join("mod")), ["in"]);
     let without = added(&jettison, &format!("{}?submodules=false", outer.url), &[]);
     assert_eq!(names(&without.path().join("mod")), [""; 0]);
+    // Their own ones as well, and where a path reads like a pattern.
+    let around = web.repository("around").unwrap();
+    around.git(&["submodule", "--quiet", "add", &outer.url, "d/*[x] y"]);
+    around.git(&["submodule", "--quiet", "add", &inner.url, "d/other"]);
+    around.commit(&[]);
+    let out = added(&jettison, &format!("--keep-git-dir=true {}", around.url), &[]);
+    assert_eq!(names(&out.path().join("d/*[x] y/mod")), [".git", "in"]);
+    assert_eq!(names(&out.path().join("d/other")), [".git", "in"]);
 }
 
 /// Among them what git's CVE-2018-17456 (a submodule's address that is an option) and CVE-2022-39253 (one on this machine) allowed.

@@ -1,6 +1,7 @@
 //! Bad input: one error, in the right place, with a hint; and nothing is changed by it.
 
 use std::fs;
+use std::process::Command;
 
 use crate::fixture::{Jettison, Ran, Registry, folder, have, root};
 
@@ -223,4 +224,20 @@ fn usage_errors_exit_with_2() {
         jettison.try_build(folder.path(), args).fails(2);
     }
     jettison.run(&["build", "/does/not/exist"]).fails(1);
+}
+
+/// `ulimit -f`: the kernel's signal ended the program without a word.
+#[test]
+fn a_limit_on_the_size_of_files_is_told() {
+    let jettison = Jettison::with_busybox();
+    let context = folder("FROM busybox\nCOPY big /\nRUN true\n", &[("big", &"x".repeat(3 << 20))]);
+    let command = jettison.command();
+    let mut limited = Command::new("sh");
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let script = "ulimit -f 4096; exec \"$0\" build --progress=plain \"$1\"";
+    limited.args(["-c", script, env!("CARGO_BIN_EXE_jettison")]).arg(context.path());
+    let error = Ran::from(limited.output().unwrap()).fails(5);
+    assert!(error.contains("File too large") && error.contains("ulimit -f"), "{error}");
+    jettison.run(&["fsck"]).ok();
+    jettison.build(context.path(), &[]);
 }

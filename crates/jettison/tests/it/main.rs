@@ -8,6 +8,7 @@
 mod add_git;
 mod add_url;
 mod advisories;
+mod advisories_git;
 mod advisories_images;
 mod advisories_inputs;
 mod archives;

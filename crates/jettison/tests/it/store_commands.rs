@@ -72,3 +72,27 @@ fn fsck_says_what_is_wrong_and_mends_it() {
     jettison.run(&["fsck"]).ok();
     assert_eq!(jettison.build(folder.path(), &["-t", "app"]), digest, "it is built again");
 }
+
+/// Not the image's fault, so that is not what is said; and what helps is.
+#[test]
+fn a_damaged_blob_is_named_by_whoever_reads_it() {
+    let jettison = Jettison::with_busybox();
+    let manifest = jettison.inspect("busybox")["manifest"].clone();
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+    let path = jettison.store.path().join("blobs/sha256").join(&layer[7..]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let out = jettison.store.path().join("out.tar");
+    let save = ["save", "-o", out.to_str().unwrap(), "busybox"];
+    for (args, code) in [(&["run", "busybox", "true"][..], 125), (&save, 5)] {
+        let stderr = jettison.run(args).fails(code);
+        assert!(stderr.contains(&layer[7..]) && stderr.contains("is damaged"), "{args:?}: {stderr}");
+        assert!(stderr.contains("fsck --repair"), "{args:?}: {stderr}");
+    }
+    assert!(!out.exists());
+    jettison.run(&["fsck", "--repair"]).ok();
+    jettison.run(&["load", "-q", "-i", crate::fixture::busybox_archive().to_str().unwrap()]).ok();
+    jettison.run(&["run", "busybox", "true"]).ok();
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::cache::ran;
-use crate::fixture::{Jettison, folder};
+use crate::fixture::{Jettison, folder, root};
 
 fn cat(jettison: &Jettison, image: &str, path: &str) -> String {
     jettison.run(&["run", image, "cat", path]).ok()
@@ -122,4 +122,47 @@ fn a_secret_counts_by_its_id_and_not_by_its_value() {
     assert!(!ran(&build("a", "two"), "cat /s"));
     assert!(ran(&build("b", "two"), "cat /s"));
     assert_eq!(cat(&jettison, "app", "/seen"), "two");
+}
+
+/// What CI systems do to keep a cache: snapshots of a copy without attributes had again what their steps had removed.
+#[test]
+fn a_copy_of_the_store_that_lost_attributes_is_no_cache() {
+    if !root() {
+        return;
+    }
+    let jettison = Jettison::with_busybox();
+    let text = "FROM busybox\nRUN mkdir /d && touch /d/removed\nRUN rm -r /d && mkdir /d && touch /d/new\nARG N\nRUN ls /d > /seen-$N\n";
+    let context = folder(text, &[]);
+    jettison.build(context.path(), &["--build-arg", "N=0", "-t", "app"]);
+    let copies = tempfile::tempdir().unwrap();
+    let from = jettison.store.path().to_str().unwrap();
+    for (number, (copy, is_whole)) in [
+        ("cp -a $0/. $1", true),
+        ("tar -C $0 -cf - . | tar -C $1 -xf -", false),
+        ("cp -r $0/. $1", false),
+        ("cp -a $0/. $1; rm -r $1/specimen/*", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let to = copies.path().join(number.to_string());
+        fs::create_dir(&to).unwrap();
+        crate::fixture::program("sh", &["-ec", copy, from, to.to_str().unwrap()]).ok();
+        let copied = Jettison::new().env("JETTISON_ROOT", to.to_str().unwrap());
+        for round in 1..3 {
+            let argument = format!("N={round}");
+            let built = copied.try_build(context.path(), &["--build-arg", &argument, "-t", "app"]);
+            let is_first_look = round == 1 && !is_whole;
+            assert_eq!(
+                built.stderr.contains("is a copy that lost"),
+                is_first_look,
+                "{copy}: {}",
+                built.stderr
+            );
+            assert_eq!(ran(&built.stderr, "] RUN mkdir /d"), is_first_look, "{copy}: {}", built.stderr);
+            built.ok();
+            assert_eq!(cat(&copied, "app", &format!("/seen-{round}")), "new", "{copy}");
+        }
+        copied.run(&["fsck"]).ok();
+    }
 }

@@ -109,6 +109,12 @@ pub fn given(place: &mut Place, layout: &Layout, expect: Expect) -> Result<Case>
         let expect = if matches!(expect, Expect::Works) { expect } else { Expect::Anything };
         return Ok(Case::new(["load", "-q", "-i", &archive], expect));
     }
+    based_on(place, layout, expect)
+}
+
+/// The layout as a base, in a folder.
+pub fn based_on(place: &Place, layout: &Layout, expect: Expect) -> Result<Case> {
+    let folder = layout.folder.display();
     let mut arguments =
         place.build("FROM image\nCOPY --from=base0 /bin/busybox /busybox\nRUN [\"/busybox\", \"true\"]\n")?;
     arguments.extend(["--build-context".to_owned(), format!("image=oci-layout://{folder}")]);

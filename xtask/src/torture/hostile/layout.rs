@@ -28,7 +28,11 @@ pub struct Documents {
 }
 
 pub fn digest(bytes: &[u8]) -> String {
-    let hash = Sha256::digest(bytes);
+    digest_of(&Sha256::digest(bytes))
+}
+
+/// A hash as it is written.
+pub fn digest_of(hash: &[u8]) -> String {
     hash.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 

@@ -39,8 +39,11 @@ const CASE_LIMIT_OF_LONG_RUN: Duration = Duration::from_secs(300);
 
 /// The store's disk.
 const DISK: &str = "size=192m,nr_inodes=400000";
-/// The same where everything is larger.
-const DISK_OF_LONG_RUN: &str = "size=1g,nr_inodes=2000000";
+/// The same where everything is larger: two layers of a million files lie there, and a third one must not.
+const DISK_OF_LONG_RUN: &str = "size=1g,nr_inodes=2500000";
+
+/// Cases whose time and memory are told one by one.
+const MEASURED: &str = "very many";
 
 /// A run that is at least so long makes everything larger.
 const LONG: Duration = Duration::from_secs(120);
@@ -185,6 +188,10 @@ impl Family<'_> {
         found.tried += 1;
         if ended.succeeded() {
             found.succeeded += 1;
+        }
+        if name.contains(MEASURED) {
+            let (memory, seconds) = (ended.peak_bytes >> 20, ended.time.as_secs_f64());
+            found.note(format!("{memory} MB and {seconds:.1} s ({name})"));
         }
         if ended.peak_bytes > self.peak.0 {
             self.peak = (ended.peak_bytes, name);
