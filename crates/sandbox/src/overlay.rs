@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, fsconfig_create,
@@ -102,6 +102,7 @@ fn mount(lowers: &[Directory], upper: Option<(&Path, &Path)>) -> Result<OwnedFd,
             errno: crate::Errno(libc::EINVAL),
         });
     }
+    let work = upper.map(|(_, work)| work);
     let upper = match upper {
         Some((upper, work)) => {
             forget_volatile(work);
@@ -115,12 +116,27 @@ fn mount(lowers: &[Directory], upper: Option<(&Path, &Path)>) -> Result<OwnedFd,
         Err(Errno::INVAL) if upper.is_some() => with_context(lowers, upper, false),
         other => other,
     };
-    match root {
-        Ok(mount) => Ok(mount),
+    let mount = match root {
         // Before 6.7 lowers cannot be given one by one.
         Err(Errno::INVAL) => with_option_string(lowers, upper).mounting("overlay", "(detached)"),
-        Err(errno) => Err(errno).mounting("overlay", "(detached)"),
+        other => other.mounting("overlay", "(detached)"),
+    }?;
+    work.map_or(Ok(()), |work| refuse_read_only(&mount, work))?;
+    Ok(mount)
+}
+
+/// Where overlayfs cannot make its own directory below `work`, for want of space say, it mounts read-only and tells
+/// nobody but the kernel's log (`ovl_make_workdir` in `fs/overlayfs/super.c`). Whoever passes over errors would think that
+/// it has written something.
+fn refuse_read_only(mount: &OwnedFd, work: &Path) -> Result<(), Error> {
+    let action = || format!("make overlayfs's work directory in {}", work.display());
+    let state = rustix::fs::fstatvfs(mount).context(action())?;
+    if !state.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Ok(());
     }
+    let probe = work.join("probe");
+    let made = rustix::fs::mkdir(&probe, Mode::RWXU).and_then(|()| rustix::fs::rmdir(&probe));
+    made.and(Err(Errno::ROFS)).context(action())
 }
 
 fn with_context(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::fixture::{Jettison, Ran, Registry, folder, have, root};
+use crate::fixture::{Jettison, Ran, Registry, busybox_archive, folder, have, root};
 
 /// The message without the snippet's frame.
 fn first_line(stderr: &str) -> &str {
@@ -166,6 +166,37 @@ ls "$JETTISON_ROOT/tmp" | wc -l
     let ran = in_namespaces(&jettison, &["--mount", "--propagation", "private"], script, &places);
     assert_eq!(ran.stdout, "code 5\nsame\nwhole\n0\n", "{}", ran.stderr);
     assert!(ran.stderr.contains("No space left") && ran.stderr.contains("free some space"), "{}", ran.stderr);
+}
+
+/// Without room for its own directory overlayfs mounts read-only and says nothing. A command that passes over errors would
+/// have left a step that did nothing, and that in the cache.
+#[test]
+fn a_disk_without_inodes_is_told_and_no_step_runs_on_what_cannot_be_written() {
+    if !root() || !have("unshare") {
+        return;
+    }
+    let jettison = Jettison::new();
+    let folder = folder("FROM busybox\nARG n\nWORKDIR /w$n\nRUN touch /new; ls /new\n", &[]);
+    let script = r#"
+mount -t tmpfs -o size=64m,nr_inodes=1200 none "$JETTISON_ROOT"
+"$JETTISON" load -q -i "$2" > /dev/null
+"$JETTISON" build -q --build-arg n=0 "$1" > /dev/null
+mkdir "$JETTISON_ROOT/fill"
+for free in $(seq 1 60); do
+    rm -rf "$JETTISON_ROOT/fill/"*
+    (cd "$JETTISON_ROOT/fill" && seq $(($(stat -f -c %d .) - free)) | xargs touch)
+    if said=$("$JETTISON" build --progress=plain --build-arg n=$free "$1" 2>&1); then echo "$free are enough"; exit; fi
+    case $said in
+        *"Read-only"*) echo "$free: $said" ;;
+        *"No space left"*) ;;
+        *) echo "$free: $said" ;;
+    esac
+done
+"#;
+    let archive = busybox_archive();
+    let places = [folder.path().to_str().unwrap(), archive.to_str().unwrap()];
+    let ran = in_namespaces(&jettison, &["--mount", "--propagation", "private"], script, &places);
+    assert!(ran.stdout.ends_with("are enough\n") && ran.stdout.lines().count() == 1, "{}", ran.stdout);
 }
 
 #[test]
