@@ -39,7 +39,8 @@ const HELP: &str = "cargo xtask torture [OPTIONS]
   --times N       of keys, crash, together and resources: until so many edits, kills,
                   crowds or trials have been made, however long that takes
   --case TEXT     of a family that is a list of cases: only those with TEXT in their name;
-                  of registry, `large`: only the push of 3 GB that breaks (needs 6 GB)
+                  of registry, `large`: only the push of 3 GB that breaks (needs 6 GB);
+                  of keys, the number of the context to begin with
   --seed N        repeat a run [random, printed]
 ";
 

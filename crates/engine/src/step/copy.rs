@@ -7,9 +7,10 @@ use jettison_layer::copy::{self, CopyError, CopyOptions};
 use jettison_layer::select::{SelectError, Selection};
 use jettison_layer::{Error as LayerError, Kind};
 use jettison_plan::remote::Remote;
-use jettison_plan::{Chmod, Copy, Position, RemoteSource, Source, StepId};
+use jettison_plan::{Chmod, Copy, Fs, Position, RemoteSource, Source, StepId};
 use jettison_store::{Draft, SnapshotId};
 
+use super::copy_layer::Direct;
 use super::{FromContext, Target};
 use crate::build::Build;
 use crate::context::Ignore;
@@ -22,22 +23,12 @@ use crate::ownership;
 use crate::remote::Resolved;
 
 /// Sources that lie in one place.
-struct Part {
-    root: OwnedFd,
-    selection: Selection,
-    unpack: bool,
-    force_owner: Option<(u32, u32)>,
-    from_context: Option<FromContext>,
-}
-
-/// What came of an attempt to do without a snapshot.
-enum Direct {
-    /// A layer under this name.
-    Done(SnapshotId),
-    /// It could not be known to give the same bytes.
-    Unfit,
-    /// Files changed since the key was made.
-    Changed,
+pub(super) struct Part {
+    pub(super) root: OwnedFd,
+    pub(super) selection: Selection,
+    pub(super) unpack: bool,
+    pub(super) force_owner: Option<(u32, u32)>,
+    pub(super) from_context: Option<FromContext>,
 }
 
 impl Build<'_> {
@@ -48,9 +39,9 @@ impl Build<'_> {
         copy: &Copy,
         target: &Target<'_>,
     ) -> Result<Option<Known>, Error> {
-        if target.ask == Held::Layer {
+        if target.ask == Held::Layer || (target.again.is_none() && self.gives_both(step, copy)) {
             match self.copy_to_layer(step, copy, target)? {
-                Direct::Done(snapshot) => return Ok(Some(Known { snapshot, held: Held::Layer })),
+                Direct::Done(known) => return Ok(Some(known)),
                 Direct::Unfit => {}
                 Direct::Changed => return Ok(None),
             }
@@ -66,6 +57,14 @@ impl Build<'_> {
         Ok(Some(Known { snapshot, held: Held::Files }))
     }
 
+    /// Whether files and layer are made at once: those of the last step of an image. Layers of other steps are encoded
+    /// while the next step runs.
+    fn gives_both(&self, step: StepId, copy: &Copy) -> bool {
+        let is_plain = copy.is_local() && copy.inline.is_empty() && !copy.unpack;
+        let is_last = self.plan.target().result == Fs::Step(step);
+        is_plain && is_last && self.wants_image() && !self.request.squash
+    }
+
     fn copy_to_snapshot(
         &self,
         step: StepId,
@@ -76,11 +75,7 @@ impl Build<'_> {
         let chosen = self.chosen().get(&step).map(|chosen| chosen.digest.clone());
         let before = chosen.map_or_else(|| self.content_digest(copy), |digest| Ok(Some(digest)))?;
         let draft = self.images.store.begin_snapshot(input)?;
-        let to = if copy.link {
-            filesystem::open_directory(draft.fs())?
-        } else {
-            filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())?
-        };
+        let to = Self::open_draft(&draft, copy)?;
         let options = self.copy_options(step, copy)?;
         // Files that were hashed when they were selected are held against that one by one, as they are copied. Archives
         // are not, and what comes from several places has no selection that is all of it.
@@ -120,64 +115,17 @@ impl Build<'_> {
         Ok(Some(draft))
     }
 
-    /// The copy as a layer straight from its source, without a snapshot.
-    fn copy_to_layer(&self, step: StepId, copy: &Copy, target: &Target<'_>) -> Result<Direct, Error> {
-        let store = self.images.store;
-        let options = self.copy_options(step, copy)?;
-        let mut parts = self.parts(step, copy)?;
-        let part = match (parts.pop(), options.inline.is_empty()) {
-            (Some(part), true) if parts.is_empty() => part,
-            (None, false) => Part {
-                root: filesystem::open_directory(store.empty_dir())?,
-                selection: Selection::default(),
-                unpack: false,
-                force_owner: None,
-                from_context: None,
-            },
-            // Several places are copied one after the other.
-            _ => return Ok(Direct::Unfit),
-        };
-        let Part { root, mut selection, unpack, force_owner, from_context: _ } = part;
-        let options = CopyOptions { unpack, force_owner, ..options };
-        if let Some(context) = self.contexts.get(&copy.from).filter(|_| copy.is_local()) {
-            // The layer is made of this selection, file by file as it was when it was hashed: so it must be the key's.
-            let digest =
-                self.hash_selected(copy, &mut selection, &root, keys::mask(copy, context.has_owners))?;
-            if self.chosen().get(&step).is_none_or(|chosen| chosen.digest != digest) {
-                return Ok(Direct::Changed);
-            }
+    /// Where the files of a copy go.
+    pub(super) fn open_draft(draft: &Draft, copy: &Copy) -> Result<OwnedFd, Error> {
+        if copy.link {
+            filesystem::open_directory(draft.fs())
+        } else {
+            filesystem::open_writable(draft.lowers(), draft.fs(), draft.work())
         }
-        let failed = |source| Error::Copy { span: self.plan.steps[step].span, source };
-        let base = match target.input.filter(|_| !copy.link) {
-            None => None,
-            input => Some(filesystem::open_to_read(store, input)?),
-        };
-        let base = base.as_ref().map(AsFd::as_fd);
-        let plan = copy::plan(&selection, root.as_fd(), base, &options).map_err(failed)?;
-        let Some(plan) = plan else { return Ok(Direct::Unfit) };
-        let lowers = target.input.map_or(Ok(Vec::new()), |input| filesystem::open_chain(store, input))?;
-        let lowers: Vec<_> = lowers.iter().map(AsFd::as_fd).collect();
-        let planned = plan.layer(&lowers, Some(self.epoch)).map_err(Self::no_layer)?;
-        let Some(planned) = planned else { return Ok(Direct::Unfit) };
-        let record = match self.write_layer(&planned.entries, &planned, self.request.threads) {
-            Err(Error::Layer { source: LayerError::Changed { .. }, .. }) => return Ok(Direct::Changed),
-            other => other?,
-        };
-        let parameters = self.layer_parameters();
-        let id = match &target.again {
-            None => store.record_layer_only(target.input, &parameters, &record)?,
-            Some(id) => {
-                store.record_encoded_layer(id, &parameters, &record)?;
-                id.clone()
-            }
-        };
-        let from = root.try_clone().map_err(Error::io("open", "what is copied"))?;
-        self.note_listing(id.clone(), planned.into_listing(from));
-        Ok(Direct::Done(id))
     }
 
     /// What `copy` reads, in the order in which it was written: neighbours from one place together.
-    fn parts(&self, step: StepId, copy: &Copy) -> Result<Vec<Part>, Error> {
+    pub(super) fn parts(&self, step: StepId, copy: &Copy) -> Result<Vec<Part>, Error> {
         let mut parts = Vec::new();
         let mut locals: Vec<(String, Span)> = Vec::new();
         for position in copy.in_order() {
@@ -250,7 +198,7 @@ impl Build<'_> {
         }
     }
 
-    fn copy_options(&self, step: StepId, copy: &Copy) -> Result<CopyOptions, Error> {
+    pub(super) fn copy_options(&self, step: StepId, copy: &Copy) -> Result<CopyOptions, Error> {
         let step = &self.plan.steps[step];
         let chown = match &copy.chown {
             None => None,

@@ -4,6 +4,7 @@
 //! that equal steps of other processes run once, look into the cache again, do it into a draft, commit, remember.
 
 mod copy;
+mod copy_layer;
 mod output_tail;
 mod run;
 mod run_mounts;

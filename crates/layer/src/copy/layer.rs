@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
     ///
     /// `None` where only a file system can tell: one may refuse extended attributes.
     pub fn layer(
-        self,
+        &self,
         lowers: &[BorrowedFd<'_>],
         clamp_mtime_s: Option<i64>,
     ) -> Result<Option<PlannedLayer<'a>>, Error> {
@@ -89,7 +89,7 @@ impl<'a> Plan<'a> {
         if self.nodes.iter().any(|(_, node)| has_xattrs(node)) {
             return Ok(None);
         }
-        let entries = diff_of(&self, lowers, clamp_mtime_s)?;
+        let entries = diff_of(self, lowers, clamp_mtime_s)?;
         let items = entries.iter().map(|entry| self.item(&entry.path).copied()).collect();
         Ok(Some(PlannedLayer { entries, items, from: self.from }))
     }
