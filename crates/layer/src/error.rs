@@ -60,6 +60,10 @@ impl Error {
         move |source| Self::Io { action, path, source: source.into() }
     }
 
+    pub(crate) fn changed(path: &[u8]) -> Self {
+        Self::Changed { path: String::from_utf8_lossy(path).into_owned() }
+    }
+
     pub(crate) fn invalid(path: &[u8], reason: &'static str) -> Self {
         Self::Invalid { path: shown(path), reason }
     }

@@ -309,3 +309,39 @@ fn files_that_change_while_they_are_copied_spoil_no_later_build() {
         assert_eq!(jettison.build(folder.path(), &[]), clean, "{letter}");
     }
 }
+
+/// A folder may be renamed, another stand in for it, and the first come back: no time of a file tells.
+#[test]
+fn folders_that_are_swapped_while_they_are_copied_spoil_no_later_build() {
+    let dockerfile = "FROM busybox\nCOPY d /d\nRUN --mount=type=bind,target=/c cat /d/* /c/d/* > /all\n";
+    let context = |letter: &str| {
+        let files: Vec<(String, &str)> = (0..200).map(|n| (format!("d/{n}"), letter)).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&path[..], *text)).collect();
+        folder(dockerfile, &files)
+    };
+    let (one, other) = (context("a"), context("b"));
+    let jettison = Jettison::with_busybox();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let away = one.path().join("away");
+            let (here, there) = (one.path().join("d"), other.path().join("d"));
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for (from, to) in [(&here, &away), (&there, &here), (&away, &there)] {
+                    fs::rename(from, to).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        });
+        for _ in 0..12 {
+            let ran = jettison.try_build(one.path(), &["-q"]);
+            assert!(matches!(ran.code, 0 | 3 | 1), "{}", ran.stderr);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    for letter in ["a", "b"] {
+        let calm = context(letter);
+        let clean = Jettison::with_busybox().build(calm.path(), &[]);
+        assert_eq!(jettison.build(calm.path(), &[]), clean, "{letter}");
+    }
+}

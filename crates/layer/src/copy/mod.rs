@@ -117,8 +117,11 @@ pub fn copy(
         late.extend(plan.late);
         let opened = inside::open_dir(to, &directory, NO_LINKS)
             .map_err(|errno| CopyError::io("open", &directory, errno))?;
-        let mut tar = decompress_archive(kind, BufReader::new(open(from, source)?)).map_err(Error::Read)?;
+        let file = open(from, source)?;
+        let again = file.try_clone().map_err(Error::Read)?;
+        let mut tar = decompress_archive(kind, BufReader::new(again)).map_err(Error::Read)?;
         unpack_archive(&mut tar, opened.as_fd(), options.chown, &Limits::default())?;
+        source.files.first().map_or(Ok(()), |seen| seen.is(&file, &source.real))?;
         planner = Planner::new(from, Some(to), options)?;
     }
     planner.inlines()?;

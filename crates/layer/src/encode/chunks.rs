@@ -124,7 +124,7 @@ fn content(
 }
 
 fn shorter(path: &[u8]) -> Error {
-    Error::Changed { path: String::from_utf8_lossy(path).into_owned() }
+    Error::changed(path)
 }
 
 /// FNV-1a: stable, cheap, and good enough to spread cuts.

@@ -82,18 +82,22 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Makes sure that `file`, which was just read, is still the same: by its stat if it was settled, else by the digest
-    /// of what was read.
+    /// Makes sure that `file`, which was just read, is still the same: by the digest of what was read if there are both, else
+    /// by its stat, if it was settled or nobody has hashed it.
     pub(crate) fn still(&self, file: impl AsFd, read: Option<Digest>, path: &[u8]) -> Result<(), Error> {
-        let same = match (&self.digest, read) {
-            (Some(digest), Some(read)) => *digest == read,
-            (None, _) => true,
-            (Some(_), None) => {
-                let stat = rustix::fs::fstat(file).map_err(Error::io("look at", path))?;
-                self.settled && FileStat::from(&stat) == self.stat
-            }
-        };
-        if same { Ok(()) } else { Err(Error::Changed { path: String::from_utf8_lossy(path).into_owned() }) }
+        match (&self.digest, read) {
+            (Some(digest), Some(read)) if *digest == read => Ok(()),
+            (Some(_), None) if self.settled => self.is(file, path),
+            (None, _) => self.is(file, path),
+            _ => Err(Error::changed(path)),
+        }
+    }
+
+    /// Makes sure that `file` is the one that was seen, and that its times tell of no change. Another one may lie at its path:
+    /// a folder on the way may have been renamed and come back later, which changes no time of what is in it.
+    pub(crate) fn is(&self, file: impl AsFd, path: &[u8]) -> Result<(), Error> {
+        let stat = rustix::fs::fstat(file).map_err(Error::io("look at", path))?;
+        if FileStat::from(&stat) == self.stat { Ok(()) } else { Err(Error::changed(path)) }
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 use std::sync::Mutex;
 
-use jettison_layer::copy::{CopyOptions, copy};
+use jettison_layer::Error;
+use jettison_layer::copy::{CopyError, CopyOptions, copy};
 use jettison_layer::select::{FileDigests, FileStat, Mask, content_digest};
 use jettison_oci::Digest;
 
-use super::tree::{Trees, needs_root, open, set_time};
+use super::tree::{Trees, needs_root, open, set_time, to};
 
 /// A memory that counts what it is asked and told.
 #[derive(Default)]
@@ -265,4 +267,30 @@ fn what_is_copied_is_what_was_hashed() {
     assert_eq!(copied(0, "1"), Ok(()));
     assert_eq!(copied(0, "9"), changed);
     assert_eq!(copied(1200, "9"), changed);
+}
+
+/// Renaming a directory and back changes no time of what is in it, so the stamp does not tell; the files do.
+#[test]
+fn a_directory_that_another_one_stood_in_for_is_not_copied() {
+    for (copied, unpack) in [("d", false), ("d/f", false), (".", false), ("d/a.tar", true)] {
+        let (trees, other) = (Trees::new(&["d/f=one"], &[]), Trees::new(&["d/f=two"], &[]));
+        for root in [trees.from(), other.from()] {
+            let packed = Command::new("tar").args(["-cf", "a.tar", "f"]).current_dir(root.join("d")).status();
+            assert!(packed.unwrap().success());
+        }
+        let selection = trees.select(&[copied]).unwrap();
+        let swap = || {
+            let (here, there, between) = (trees.from(), other.from(), trees.to().with_file_name("between"));
+            fs::rename(here.join("d"), &between).unwrap();
+            fs::rename(there.join("d"), here.join("d")).unwrap();
+            fs::rename(&between, there.join("d")).unwrap();
+        };
+        let options = |destination| CopyOptions { unpack, ..to(destination) };
+        swap();
+        let wrong = trees.carry(&selection, &options("/out/"));
+        assert!(matches!(wrong, Err(CopyError::Layer(Error::Changed { .. }))), "{copied}: {wrong:?}");
+        swap();
+        assert_eq!(trees.select(&[copied]).unwrap().stamp, selection.stamp, "nothing else tells");
+        trees.carry(&selection, &options("/again/")).unwrap();
+    }
 }
