@@ -272,10 +272,11 @@ impl Error {
     fn has_cause(&self, kinds: &[io::ErrorKind]) -> bool {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
+            let of_sandbox = || error.downcast_ref::<sandbox::Error>().and_then(sandbox::Error::errno);
             let kind = match (error.downcast_ref::<io::Error>(), error.downcast_ref::<rustix::io::Errno>()) {
                 (Some(error), _) => Some(error.kind()),
                 (None, Some(errno)) => Some(errno.kind()),
-                (None, None) => None,
+                (None, None) => of_sandbox().map(|errno| io::Error::from_raw_os_error(errno.0).kind()),
             };
             if kind.is_some_and(|kind| kinds.contains(&kind)) {
                 return true;

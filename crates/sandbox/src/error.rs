@@ -158,6 +158,18 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// Why the kernel refused a part of the set-up; `None` if it did not.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::WorkingDirectory { errno, .. } | Self::Mount { errno, .. } | Self::System { errno, .. } => {
+                Some(*errno)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Adds what was attempted to an error of the kernel.
 pub(crate) trait Context<T> {
     /// `action` reads as the start of a sentence: "unshare namespaces".

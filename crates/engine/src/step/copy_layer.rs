@@ -9,10 +9,10 @@ use jettison_layer::Error as LayerError;
 use jettison_layer::copy::{self, CopyError, CopyOptions, Plan};
 use jettison_layer::select::Selection;
 use jettison_plan::{Copy, StepId};
-use jettison_store::Draft;
+use jettison_store::{Draft, LayerRecord};
 
-use super::Target;
 use super::copy::Part;
+use super::{FromContext, Target};
 use crate::build::Build;
 use crate::demand::Held;
 use crate::error::Error;
@@ -77,7 +77,10 @@ impl Build<'_> {
         let files = match target.ask {
             Held::Files => Some((store.begin_snapshot(target.input)?, plan)),
             // What a plan of many files takes is needed no more.
-            _ => None,
+            _ => {
+                drop(plan);
+                None
+            }
         };
         let write = |(draft, plan): &(Draft, Plan<'_>)| {
             plan.write(Self::open_draft(draft, copy)?.as_fd()).map_err(failed)
@@ -85,14 +88,8 @@ impl Build<'_> {
         let (written, record) = beside(files.as_ref().map(|files| || write(files)), || {
             self.write_layer(&planned.entries, &planned, self.request.threads)
         })?;
-        let record = match (written, record) {
-            (_, Err(Error::Layer { source: LayerError::Changed { .. }, .. })) => return Ok(Direct::Changed),
-            (Err(Error::Copy { source: CopyError::Layer(LayerError::Changed { .. }), .. }), _) => {
-                return Ok(Direct::Changed);
-            }
-            // A file that is gone since it was selected, say.
-            (Err(_), _) if !self.are_unchanged(from_context.as_slice())? => return Ok(Direct::Changed),
-            (written, record) => written.and(record)?,
+        let Some(record) = self.unless_changed(written, record, from_context.as_slice())? else {
+            return Ok(Direct::Changed);
         };
         let draft = files.map(|(draft, _)| draft);
         let parameters = self.layer_parameters();
@@ -111,6 +108,22 @@ impl Build<'_> {
         let from = root.try_clone().map_err(Error::io("open", "what is copied"))?;
         self.note_listing(snapshot.clone(), planned.into_listing(from));
         Ok(Direct::Done(Known { snapshot, held: Held::Layer }))
+    }
+
+    /// The layer, if files and layer were made; `None` if what was copied is not any more what was selected.
+    fn unless_changed(
+        &self,
+        written: Result<(), Error>,
+        record: Result<LayerRecord, Error>,
+        from_contexts: &[FromContext],
+    ) -> Result<Option<LayerRecord>, Error> {
+        match (written, record) {
+            (_, Err(Error::Layer { source: LayerError::Changed { .. }, .. })) => Ok(None),
+            (Err(Error::Copy { source: CopyError::Layer(LayerError::Changed { .. }), .. }), _) => Ok(None),
+            // A file that is gone since it was selected, say.
+            (Err(_), _) if !self.are_unchanged(from_contexts)? => Ok(None),
+            (written, record) => written.and(record).map(Some),
+        }
     }
 }
 

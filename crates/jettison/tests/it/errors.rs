@@ -188,6 +188,8 @@ for free in $(seq 1 60); do
     if said=$("$JETTISON" build --progress=plain --build-arg n=$free "$1" 2>&1); then echo "$free are enough"; exit; fi
     case $said in
         *"Read-only"*) echo "$free: $said" ;;
+        *"work directory"*"free some space"*) ;;
+        *"work directory"*) echo "$free, without a hint: $said" ;;
         *"No space left"*) ;;
         *) echo "$free: $said" ;;
     esac
